@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_maps: every map, and the settings. Sizes marked "set at load" are the controller's.
+ *
+ * Hashes are not preallocated: a node pays for the entries it has.
+ */
+#ifndef C25_MAPS_H
+#define C25_MAPS_H
+
+#include "c25_abi.h"
+
+/* Settings, fixed at load. */
+const volatile __u32 c25_cookie;         /* c25_meta.cookie */
+const volatile __u8 c25_tunnel_key;      /* --overlay vxlan */
+const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
+const volatile __u16 c25_nat_hi = 29999;
+const volatile __u32 c25_max_flows = 262144;
+const volatile __u32 c25_peer_quota = 262144; /* flows one peer may hold */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_meta);
+	__uint(max_entries, 1);
+} c25_meta SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct c25_net_key);
+	__type(value, struct c25_net);
+	__uint(max_entries, C25_MAX_NETS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_nets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_peer);
+	__uint(max_entries, C25_MAX_PEERS);
+} c25_peers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32); /* interface index */
+	__type(value, struct c25_dev);
+	__uint(max_entries, C25_MAX_DEVS);
+} c25_devs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct c25_app);
+	__uint(max_entries, C25_MAX_APPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_apps SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32); /* enum c25_reason */
+	__type(value, struct c25_count);
+	__uint(max_entries, C25_REASON_MAX);
+} c25_reasons SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, C25_EVENT_RING);
+} c25_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_tick);
+	__uint(max_entries, 1);
+} c25_tick SEC(".maps");
+
+/* Client. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_addr); /* magic */
+	__type(value, struct c25_magic);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_magic SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_addr); /* transit */
+	__type(value, struct c25_transit);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_transit SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_addr); /* magic */
+	__type(value, struct c25_lease);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_leases SEC(".maps");
+
+/* Connector. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_mapping_key);
+	__type(value, struct c25_mapping);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_tuple);
+	__type(value, struct c25_flow_ref);
+	__uint(max_entries, 262144); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_flow_out SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_tuple);
+	__type(value, struct c25_flow_ref);
+	__uint(max_entries, 262144); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_flow_in SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32); /* slot */
+	__type(value, struct c25_flow);
+	__uint(max_entries, 262144); /* set at load */
+} c25_flows SEC(".maps");
+
+/* Slots whose flow ended; a slot never used is taken from c25_tick.high. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__type(value, __u32);
+	__uint(max_entries, 262144); /* set at load */
+} c25_free SEC(".maps");
+
+#endif

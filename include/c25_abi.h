@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_abi: the border between the kernel programs and the controller, and nothing else.
+ *
+ * Every struct here is a map's key or value. Addresses are 16 bytes, IPv4 in its mapped form
+ * (RFC 4291, 2.5.5.2), so that a dump's last four numbers read as the dotted quad. Times are
+ * seconds of CLOCK_BOOTTIME unless their name says otherwise. Ports are in network order.
+ *
+ * The BPF side includes vmlinux.h first, the controller <linux/types.h> and <linux/bpf.h>.
+ */
+#ifndef C25_ABI_H
+#define C25_ABI_H
+
+#ifndef __VMLINUX_H__
+#include <linux/bpf.h>
+#include <linux/types.h>
+#endif
+
+/* Layout of the pinned maps. A change of any struct below, or of a map's key, raises it. */
+#define C25_LAYOUT 1
+
+#define C25_ID_LEN     64  /* a node's id, cut to fit, NUL included */
+#define C25_NAME_LEN   256 /* a domain or an app's name, NUL included */
+#define C25_MAX_PEERS  16384
+#define C25_MAX_DEVS   64
+#define C25_MAX_NETS   131072
+#define C25_MAX_APPS   65536
+#define C25_EVENT_RING (256 * 1024)
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+struct c25_addr {
+	__u8 b[16];
+};
+
+/* c25_meta[0]: who wrote these maps. */
+struct c25_meta {
+	__u32 layout;
+	__u32 cookie; /* marks frames that one of our programs redirected to another of ours */
+	char version[32];
+};
+
+/* c25_nets: what an address is. Longest prefix wins; IPv4 prefixes are 96 + n. */
+enum c25_net_kind {
+	C25_NET_MAGIC = 1,
+	C25_NET_TRANSIT,
+	C25_NET_SELF, /* this node's own overlay address */
+	C25_NET_NODE, /* a peer's overlay address */
+	C25_NET_PODS, /* behind a peer: one of its podCIDRs */
+};
+
+struct c25_net_key {
+	__u32 prefixlen;
+	struct c25_addr addr;
+};
+
+struct c25_net {
+	__u32 kind; /* enum c25_net_kind */
+	__u32 peer; /* index in c25_peers, for NODE and PODS */
+};
+
+/* c25_peers[index]: an index stays a peer's for as long as anything in the maps names it. */
+#define C25_PEER_USED      (1U << 0)
+#define C25_PEER_CONNECTOR (1U << 1)
+
+struct c25_peer {
+	struct c25_addr overlay4; /* all zero: none */
+	struct c25_addr overlay6;
+	struct c25_addr underlay; /* where its tunnel ends; all zero: unknown */
+	__u32 flags;
+	char id[C25_ID_LEN];
+	__u32 pad;
+};
+
+/* c25_devs: by interface index. */
+#define C25_DEV_OVERLAY (1U << 0)
+#define C25_DEV_UPLINK  (1U << 1)
+#define C25_DEV_L2      (1U << 2) /* frames start with an Ethernet header */
+
+struct c25_dev {
+	struct c25_addr addr4; /* own address to send from; all zero: none */
+	struct c25_addr addr6;
+	__u32 flags;
+	__u32 mtu; /* longest IP packet */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* c25_magic: client, by magic address. */
+#define C25_MAGIC_DEAD (1U << 0) /* refused or in quarantine: answer with an ICMP error */
+
+struct c25_magic {
+	struct c25_addr transit;
+	__u32 peer; /* the connector */
+	__u32 flags;
+	__u64 last_seen;
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* c25_transit: client, by transit address; the way back. */
+struct c25_transit {
+	struct c25_addr magic;
+	__u32 peer;  /* the connector whose packets are accepted */
+	__u32 peer2; /* another one also accepted: a standby, or the one just left; else peer */
+	__u64 last_seen;
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* c25_lease: client, cold, by magic address; only the controller reads it. */
+enum c25_lease_state {
+	C25_LEASE_PENDING = 1, /* lent; no connector has agreed yet */
+	C25_LEASE_LIVE,
+	C25_LEASE_QUARANTINE, /* ended; its addresses are lent again at `expires` */
+};
+
+struct c25_lease {
+	struct c25_addr real;
+	struct c25_addr transit;
+	__u32 state; /* enum c25_lease_state */
+	__u32 app;   /* c25_apps */
+	__u32 peer;  /* c25_peers: the connector that agreed */
+	__u32 pad;
+	__u64 lent;
+	__u64 expires;
+	char domain[C25_NAME_LEN];
+};
+
+/* c25_apps: by id, so that other maps can name an app in four bytes. */
+struct c25_app {
+	char name[C25_NAME_LEN];
+};
+
+/* c25_mappings: connector. `client` is the peer's overlay address of the transit's family. */
+struct c25_mapping_key {
+	struct c25_addr client;
+	struct c25_addr transit;
+};
+
+struct c25_mapping {
+	struct c25_addr real;
+	__u32 app;  /* c25_apps */
+	__u32 peer; /* c25_peers */
+	__u64 registered;
+	__u64 last_seen; /* a flow of it was used, or it was registered again */
+	__u64 packets;   /* of ended flows; those of living flows are in c25_flows */
+	__u64 bytes;
+};
+
+/* c25_flow_out, c25_flow_in: connector, both lead to a slot of c25_flows. */
+struct c25_tuple {
+	struct c25_addr src;
+	struct c25_addr dst;
+	__be16 sport; /* ICMP echo: the identifier, in both directions */
+	__be16 dport; /* ICMP echo: 0 */
+	__u8 proto;
+	__u8 pad[3];
+};
+
+struct c25_flow_ref {
+	__u32 slot;
+};
+
+enum c25_flow_state {
+	C25_FLOW_FREE = 0,
+	C25_FLOW_NEW,         /* packets in one direction only */
+	C25_FLOW_ESTABLISHED, /* both directions seen */
+	C25_FLOW_CLOSING,     /* TCP FIN or RST seen */
+	C25_FLOW_REVOKED,     /* set by the controller: no longer allowed */
+	C25_FLOW_ENDED,       /* out of both hashes; free again after one full sweep */
+};
+
+struct c25_flow {
+	struct c25_tuple out; /* as the client sends it: inner source to transit */
+	struct c25_tuple in;  /* as the reply comes: real to the uplink's address */
+	__u32 state;          /* enum c25_flow_state */
+	__u32 peer;           /* c25_peers */
+	__u32 uplink;         /* interface index */
+	__u32 app;            /* c25_apps */
+	__u64 created;
+	__u64 last_seen;
+	__u64 packets[2]; /* out, back */
+	__u64 bytes[2];
+	__u8 tcp_flags[2]; /* OR of those seen, out and back */
+	__u8 pad[6];
+};
+
+/* c25_tick[0]: the one timer; its clock saves each packet a helper call. */
+struct c25_tick {
+	struct bpf_timer timer;
+	__u64 now;    /* seconds of CLOCK_BOOTTIME, at most one period old */
+	__u32 cursor; /* next slot of c25_flows to look at */
+	__u32 high;   /* slots ever used: the sweep need not go further */
+};
+
+struct c25_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* c25_events: ring buffer, rate-limited; the controller's only news from packets. */
+enum c25_event_kind {
+	C25_EVENT_UNMAPPED = 1, /* client: a connector does not know `transit` of ours */
+	C25_EVENT_DROP,         /* a packet was dropped, for `monitor` */
+};
+
+struct c25_event {
+	__u32 kind;   /* enum c25_event_kind */
+	__u32 reason; /* enum c25_reason */
+	struct c25_addr src;
+	struct c25_addr dst;
+	__u32 peer;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+#pragma GCC diagnostic pop
+
+_Static_assert(sizeof(struct c25_meta) == 40, "layout");
+_Static_assert(sizeof(struct c25_peer) == 120, "layout");
+_Static_assert(sizeof(struct c25_dev) == 48, "layout");
+_Static_assert(sizeof(struct c25_magic) == 48, "layout");
+_Static_assert(sizeof(struct c25_transit) == 48, "layout");
+_Static_assert(sizeof(struct c25_lease) == 320, "layout");
+_Static_assert(sizeof(struct c25_mapping) == 56, "layout");
+_Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
+_Static_assert(sizeof(struct c25_tuple) == 40, "layout");
+_Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_tick) == 32, "layout");
+_Static_assert(sizeof(struct c25_event) == 48, "layout");
+_Static_assert(sizeof(struct c25_net_key) == 20, "layout");
+_Static_assert(sizeof(struct c25_app) == 256, "layout");
+
+/*
+ * Every packet that a program touches ends in exactly one of these: name, whether it was
+ * dropped, text. The kernel, the metrics and the command line all read this list.
+ */
+#define C25_REASONS(X)                                                                             \
+	X(PASS, 0, "not ours, passed on")                                                          \
+	X(CLIENT_OUT, 0, "magic translated to transit")                                            \
+	X(CLIENT_BACK, 0, "transit translated back to magic")                                      \
+	X(CONNECTOR_OUT, 0, "transit translated to the real address")                              \
+	X(CONNECTOR_BACK, 0, "reply translated to transit")                                        \
+	X(OVERLAY_OUT, 0, "to a peer's overlay address")                                           \
+	X(OVERLAY_IN, 0, "from a peer's overlay address")                                          \
+	X(NO_MAGIC, 1, "magic address without a mapping")                                          \
+	X(DEAD_MAGIC, 1, "magic address whose mapping was refused or has ended")                   \
+	X(NO_MAPPING, 1, "transit address that this peer has not mapped")                          \
+	X(UNMAPPED_HELD, 1, "connector's error for a live mapping, kept back and told again")      \
+	X(NO_TRANSIT, 1, "reply from a transit address without a mapping")                         \
+	X(FORWARDED, 1, "forwarded to an overlay address, which only a node itself may reach")     \
+	X(SPOOFED_OUTER, 1, "tunnel source does not belong to the inner source")                   \
+	X(SPOOFED_INNER, 1, "inner source belongs to no peer")                                     \
+	X(WRONG_CONNECTOR, 1, "reply from a peer that is not the mapping's connector")             \
+	X(NO_TUNNEL, 1, "no underlay address known for the peer")                                  \
+	X(MALFORMED, 1, "headers cut short or not consistent")                                     \
+	X(FRAGMENT, 1, "fragment whose first one was not seen")                                    \
+	X(PROTOCOL, 1, "protocol that cannot be translated")                                       \
+	X(NO_ROUTE, 1, "no route to the real address")                                             \
+	X(NOT_UPLINK, 1, "route to the real address leaves through no uplink")                     \
+	X(NO_UPLINK_ADDR, 1, "uplink has no address of this family")                               \
+	X(TTL, 1, "time to live exceeded")                                                         \
+	X(TOO_BIG, 1, "longer than the next link carries")                                         \
+	X(TABLE_FULL, 1, "flow table full")                                                        \
+	X(QUOTA, 1, "peer has used up its share of flows")                                         \
+	X(NO_PORT, 1, "no source port free towards this destination")                              \
+	X(NO_FLOW, 0, "to a translation port, but of no flow: left to the host")                   \
+	X(NOT_STARTED, 1, "TCP segment of no flow that does not start one")                        \
+	X(ICMP_NO_FLOW, 1, "ICMP error that quotes no flow")                                       \
+	X(REVOKED, 1, "flow no longer allowed")                                                    \
+	X(INTERNAL, 1, "a kernel helper failed")
+
+enum c25_reason {
+#define C25_REASON_ENUM(name, drop, text) C25_REASON_##name,
+	C25_REASONS(C25_REASON_ENUM)
+#undef C25_REASON_ENUM
+		C25_REASON_MAX,
+};
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dns_proxy: the DNS forwarder's sockets: questions in, upstream and back, answers out.
+ *
+ * UDP and TCP on the one libuv loop, read and written in batches, no allocation per query,
+ * bounded tables. A question that ops->match does not claim goes through byte for byte but for
+ * its id, as does its answer. What is claimed comes back through ops->answered, is held as long
+ * as the controller likes, and leaves by dns_query_finish().
+ */
+#ifndef DNS_PROXY_H
+#define DNS_PROXY_H
+
+#include "cleanup.h"
+#include "dns_rewrite.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#define DNS_MATCH_PASS SIZE_MAX
+
+struct dns_proxy;
+struct dns_query; /* one question under way; the proxy's own */
+
+struct dns_proxy_ops {
+	/* The app that takes this question (any number but DNS_MATCH_PASS), or DNS_MATCH_PASS. */
+	size_t (*match)(void *ctx, const struct dns_question *q);
+	/*
+	 * Upstream answered a claimed question (after TCP where it said TC). `plan` is to be
+	 * completed; it and the rest are good until dns_query_finish(), which may be called from
+	 * within. When the proxy is freed first, ops->dropped is called.
+	 */
+	void (*answered)(void *ctx, struct dns_query *query, size_t app,
+			 const struct dns_question *q, struct dns_plan *plan);
+	/* The query is gone before it was finished: forget it. */
+	void (*dropped)(void *ctx, struct dns_query *query);
+	/* Which families can be lent now. */
+	void (*families)(void *ctx, bool *has4, bool *has6);
+};
+
+struct dns_proxy_stats {
+	uint64_t queries;   /* readable, from clients */
+	uint64_t passed;    /* not configured */
+	uint64_t rewritten; /* answered with magic addresses */
+	uint64_t empty;
+	uint64_t servfail;
+	uint64_t negative; /* configured, passed as it was */
+	uint64_t timeouts; /* upstream did not answer in all */
+	uint64_t retries;
+	uint64_t tcp_retries; /* asked again after TC */
+	uint64_t mismatched;  /* upstream packets that fit no question */
+	uint64_t unreadable;  /* queries dropped or passed unread */
+	uint64_t overload;    /* refused since tables were full */
+};
+
+/* Upstreams are tried in order, the next after a timeout or failure. */
+int dns_proxy_new(struct dns_proxy **out, uv_loop_t *loop, const struct dns_proxy_ops *ops,
+		  void *ctx, const struct sockaddr_storage *upstreams, size_t n_upstreams);
+void dns_proxy_free(struct dns_proxy *p);
+DEFINE_CLEANUP(dns_proxy, struct dns_proxy *, dns_proxy_free)
+
+/* Take questions on this address and port, UDP and TCP. 0 or a negative errno. */
+int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa);
+
+/* The plan's states are final: write the answer and send it. */
+void dns_query_finish(struct dns_query *q);
+/* SERVFAIL instead. */
+void dns_query_fail(struct dns_query *q);
+/* The caller's own pointer, NULL at first. */
+void dns_query_set_data(struct dns_query *q, void *data);
+void *dns_query_data(const struct dns_query *q);
+
+const struct dns_proxy_stats *dns_proxy_stats(const struct dns_proxy *p);
+
+#endif

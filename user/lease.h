@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lease: lends one magic and one transit address to each (domain, real address) pair.
+ *
+ * Pure: no clock, no sockets, no maps. The caller passes `now`, in seconds. The table of leases
+ * is rebuilt at a start from the records of c25_lease (lease_restore), never stored elsewhere.
+ */
+#ifndef LEASE_H
+#define LEASE_H
+
+#include "addr.h"
+#include "c25_abi.h"
+#include "cleanup.h"
+#include "netmap.h"
+
+#include <uthash.h>
+
+#define LEASE_QUARANTINE (5 * 60) /* seconds an address rests before it is lent again */
+#define LEASE_MIN_TTL    60
+#define LEASE_MAX_TTL    (72 * 3600)
+#define LEASE_NO_PEER    UINT32_MAX
+
+struct registration; /* registrar.h */
+
+/* Owned by the table; a pointer is good until lease_end(). Read-only outside lease.c but for
+ * the fields named so. */
+struct lease {
+	struct c25_addr magic;
+	struct c25_addr transit;
+	struct c25_addr real;
+	enum c25_lease_state state; /* PENDING or LIVE; set by the controller */
+	uint32_t app;  /* id in c25_apps; set by the controller when the domain moves */
+	uint32_t peer; /* index in c25_peers of the connector; set by the controller */
+	uint64_t lent;
+	uint64_t expires;
+	struct registration *registration; /* the registrar's own; NULL: none */
+	UT_hash_handle by_pair, by_magic, by_transit;
+	char domain[]; /* lower case, no last dot */
+};
+
+struct lease_table;
+
+/* `max`: most leases at once (--max-mappings). */
+int lease_table_new(struct lease_table **out, size_t max);
+void lease_table_free(struct lease_table *t);
+DEFINE_CLEANUP(lease_table, struct lease_table *, lease_table_free)
+
+/* Pools of a new netmap; leases of ranges taken out go on until they end. */
+int lease_set_pools(struct lease_table *t, const struct netmap_ranges pools[NETMAP_POOLS]);
+
+/* Whether addresses of this family can be lent at all (pools of both kinds exist). */
+bool lease_has_family(const struct lease_table *t, bool is4);
+
+/*
+ * The lease of this pair, made if there is none and then PENDING. `ttl`, in seconds, is clamped
+ * to LEASE_MIN_TTL..LEASE_MAX_TTL; a lease in being is prolonged, never shortened.
+ * 0; -ENOSPC: pool dry or table full (see lease_stats); -EAFNOSUPPORT: no pool of this family.
+ */
+int lease_lend(struct lease_table *t, struct lease **out, const char *domain,
+	       const struct c25_addr *real, uint32_t app, uint32_t ttl, uint64_t now);
+
+/* The lease is over: out of the table and freed, its addresses in quarantine from `now`. */
+void lease_end(struct lease_table *t, struct lease *l, uint64_t now);
+
+/* Rebuild one from its record. A QUARANTINE record only takes its addresses out of the pools
+ * until it `expires`. -EINVAL: record not consistent; -EEXIST: its pair or an address of it is
+ * taken by an earlier record. `out` may be NULL. */
+int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
+		  const struct c25_lease *record, uint64_t now);
+
+/* What c25_lease is to hold for it. */
+struct c25_lease lease_record(const struct lease *l);
+
+struct lease *lease_by_magic(struct lease_table *t, const struct c25_addr *magic);
+struct lease *lease_by_transit(struct lease_table *t, const struct c25_addr *transit);
+struct lease *lease_find(struct lease_table *t, const char *domain, const struct c25_addr *real);
+
+/* Every lease, in no order; `each` may end the one it is given. Stops at and returns the first
+ * non-zero result. */
+int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), void *ctx);
+size_t lease_count(const struct lease_table *t);
+
+struct lease_pool_stats {
+	uint64_t in_use;
+	uint64_t capacity;
+};
+struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which);
+
+#endif

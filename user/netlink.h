@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * netlink: devices, addresses, routes and rules, over libmnl.
+ *
+ * Thin: one function a request, no state but the socket. Functions return 0 or a negative errno
+ * and do not log. What conn25 makes carries NETLINK_PROTO, so that detach finds it again.
+ */
+#ifndef NETLINK_H
+#define NETLINK_H
+
+#include "addr.h"
+#include "cleanup.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NETLINK_PROTO      25   /* rtm_protocol and FRA_PROTOCOL of our routes and rules */
+#define NETLINK_TABLE      2525 /* conn25's own routing table */
+#define NETLINK_RULE_PRIO  25   /* ahead of the rules of cloud CNIs, behind `local` */
+#define NETLINK_LINK_ALIAS "conn25 overlay" /* IFLA_IFALIAS of a device we made */
+
+struct netlink;
+
+int netlink_open(struct netlink **out);
+void netlink_free(struct netlink *nl);
+DEFINE_CLEANUP(netlink, struct netlink *, netlink_free)
+
+struct netlink_link {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	uint32_t mtu;
+	bool up;
+	bool l2; /* Ethernet frames */
+	uint8_t mac[6];
+	char kind[16]; /* "vxlan", "veth", ""; IFLA_INFO_KIND */
+	char alias[64];
+};
+
+int netlink_link_get(struct netlink *nl, const char *name, struct netlink_link *out);
+int netlink_link_get_index(struct netlink *nl, uint32_t ifindex, struct netlink_link *out);
+int netlink_link_each(struct netlink *nl, int (*each)(const struct netlink_link *l, void *ctx),
+		      void *ctx);
+
+/* An external (collect metadata) VXLAN device with `arp off`, a random MAC, our alias, not up. */
+int netlink_vxlan_add(struct netlink *nl, const char *name, uint16_t port);
+int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu);
+int netlink_link_del(struct netlink *nl, uint32_t ifindex);
+
+int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
+int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
+/* The address packets leave from: first global one of the family that is neither deprecated nor
+ * temporary. -ENODATA: none. */
+int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, struct c25_addr *out);
+int netlink_addr_each(struct netlink *nl,
+		      int (*each)(uint32_t ifindex, const struct prefix *p, void *ctx), void *ctx);
+
+struct netlink_route {
+	struct prefix dst;
+	struct c25_addr via; /* all zero: none */
+	struct c25_addr src; /* preferred source; all zero: none */
+	uint32_t ifindex;
+	uint32_t table;
+	uint32_t proto;
+	bool onlink;
+	bool is_default;
+};
+
+int netlink_route_put(struct netlink *nl, const struct netlink_route *r); /* replace */
+int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
+int netlink_route_each(struct netlink *nl, int (*each)(const struct netlink_route *r, void *ctx),
+		       void *ctx);
+
+/* How a packet to `dst` would leave now. `mtu`: of that route or device. */
+int netlink_route_to(struct netlink *nl, const struct c25_addr *dst, uint32_t *ifindex,
+		     uint32_t *mtu);
+
+/* `ip rule add to PREFIX lookup TABLE`, ours; -EEXIST counts as done. */
+int netlink_rule_put(struct netlink *nl, const struct prefix *to);
+int netlink_rule_del(struct netlink *nl, const struct prefix *to);
+int netlink_rule_each(struct netlink *nl, int (*each)(const struct prefix *to, void *ctx),
+		      void *ctx); /* ours only */
+
+/* All rules, routes and devices that carry our marks. How many went, or a negative errno. */
+int netlink_remove_ours(struct netlink *nl);
+
+/* Links, addresses and routes that change: a descriptor to poll, and a call that reads it
+ * empty and says whether anything changed (1), nothing (0), or a negative errno. */
+int netlink_watch_fd(const struct netlink *nl);
+int netlink_watch_read(struct netlink *nl);
+
+#endif

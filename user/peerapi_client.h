@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * peerapi_client: HTTP requests to connectors, on libcurl multi inside the one loop.
+ *
+ * Keeps connections alive; never blocks; knows nothing of what the bodies mean.
+ */
+#ifndef PEERAPI_CLIENT_H
+#define PEERAPI_CLIENT_H
+
+#include "addr.h"
+#include "cleanup.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct peerapi_client;
+
+/* `status`: HTTP status, or 0 where there was none, and then `error` says why. `body` is NUL
+ * ended and good during the call; at most PEERAPI_MAX_BODY bytes are taken. */
+typedef void (*peerapi_done)(void *ctx, int status, const char *body, size_t len,
+			     const char *error);
+
+int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop);
+/* Requests under way end without their callback. */
+void peerapi_client_free(struct peerapi_client *c);
+DEFINE_CLEANUP(peerapi_client, struct peerapi_client *, peerapi_client_free)
+
+/*
+ * POST `body` (copied) as application/json to base + path. `source` is the own overlay address
+ * to send from, NULL for any. `done` is called exactly once, never from within this call.
+ * Redirects are not followed, proxies of the environment are not used.
+ */
+int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
+			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
+			peerapi_done done, void *ctx);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * peerapi_server: the connector's peer API, on libmicrohttpd inside the one loop.
+ *
+ * Checks who asks and what, in the order the contract gives, and answers; the mappings
+ * themselves are written by the caller's ops.
+ */
+#ifndef PEERAPI_SERVER_H
+#define PEERAPI_SERVER_H
+
+#include "cleanup.h"
+#include "netmap.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+struct peerapi_server;
+
+struct peerapi_server_ops {
+	/* The netmap in force. */
+	const struct netmap *(*netmap)(void *ctx);
+	/* Changes whenever mappings were lost; good until the next call. */
+	const char *(*epoch)(void *ctx);
+	/* Permitted: map (client, transit) to real. 0, or a negative errno with `*why` a text for
+	 * the peer: quota reached, table full, not reachable through an uplink. */
+	int (*map)(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
+		   const struct c25_addr *transit, const struct c25_addr *real,
+		   const struct netmap_app *app, const char **why);
+	void (*release)(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
+			const struct c25_addr *transit);
+	/* The peer was heard (any request that reached code checks, heartbeats among them). */
+	void (*heard)(void *ctx, const struct netmap_node *peer);
+	/* One element answered, for metrics. */
+	void (*answered)(void *ctx, int code);
+};
+
+int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
+		       const struct peerapi_server_ops *ops, void *ctx);
+void peerapi_server_free(struct peerapi_server *s);
+DEFINE_CLEANUP(peerapi_server, struct peerapi_server *, peerapi_server_free)
+
+/* Serve on this address too. 0, or a negative errno, logged by the caller. */
+int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa);
+
+#endif

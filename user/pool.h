@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pool: lends addresses out of ranges, as late as possible a second time.
+ *
+ * Pure: the caller passes `now`, in seconds. Ranges are never expanded: what was never lent is
+ * a cursor, what came back is a queue, oldest first. Lending costs the same near full as empty.
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include "addr.h"
+#include "cleanup.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pool;
+
+/* An address given back is lent again after `quarantine` seconds at the earliest. */
+int pool_new(struct pool **out, const struct range *ranges, size_t n, uint64_t quarantine);
+void pool_free(struct pool *p);
+DEFINE_CLEANUP(pool, struct pool *, pool_free)
+
+/* Other ranges from now on. Addresses of ranges taken out stay lent until released and are not
+ * lent again. 0 or -ENOMEM (nothing changed). */
+int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n);
+
+/* 0, or -ENOSPC: every address is lent or in quarantine. */
+int pool_lend(struct pool *p, struct c25_addr *out, uint64_t now);
+
+/* Mark one address as lent, as a restart finds it. -EEXIST: it is already. An address outside
+ * the ranges is taken too: it is lent until released. */
+int pool_take(struct pool *p, const struct c25_addr *a);
+
+/* Give back an address that is lent; its quarantine starts at `now`. */
+void pool_release(struct pool *p, const struct c25_addr *a, uint64_t now);
+
+bool pool_covers(const struct pool *p, const struct c25_addr *a); /* inside today's ranges */
+uint64_t pool_in_use(const struct pool *p);   /* lent, without those in quarantine */
+uint64_t pool_capacity(const struct pool *p); /* UINT64_MAX stands for that many or more */
+
+#endif

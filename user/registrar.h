@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * registrar: tells connectors what transit addresses mean, and holds answers until they agree.
+ *
+ * A pure state machine: no sockets, no maps; time comes in as `now` in milliseconds of a
+ * monotonic clock, requests go out through ops->send. Per connector one request is under way at
+ * a time; what comes meanwhile waits and then travels together. A connector that fails or does
+ * not answer in its share of the time is left for the next one.
+ *
+ * Connectors are named by their index in c25_peers.
+ */
+#ifndef REGISTRAR_H
+#define REGISTRAR_H
+
+#include "cleanup.h"
+#include "lease.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REGISTRAR_MAX_BATCH      2048 /* elements a request, well below 1 MiB of body */
+#define REGISTRAR_MAX_CONNECTORS 16   /* of one app that are tried */
+#define REGISTRAR_HEARTBEAT_MS   2000 /* at least this often while mappings live */
+
+enum registrar_outcome {
+	REGISTRAR_OK,
+	REGISTRAR_REFUSED,   /* a connector said no; `code` is its code, e.g. 3: no such family */
+	REGISTRAR_TIMED_OUT, /* no connector in time */
+};
+
+/* One who waits for a lease; embedded in the caller's own struct, linked while it waits. */
+struct registrar_wait {
+	void (*settled)(struct registrar_wait *w, struct lease *l, enum registrar_outcome outcome,
+			int code);
+	struct registrar_wait *prev, *next; /* the registrar's own */
+	uint64_t deadline;
+};
+
+struct registrar_ops {
+	/*
+	 * Send these to `connector`; an empty list is a heartbeat, `release` lists transit
+	 * addresses given back. Nothing is kept by pointer. The transport answers exactly once
+	 * with registrar_reply() or registrar_failed() for `request`, not from within send().
+	 */
+	void (*send)(void *ctx, uint32_t connector, uint64_t request, struct lease *const *leases,
+		     size_t n, const struct c25_addr *release, size_t n_release);
+	/* A connector agreed to this lease: write the maps before those who wait are told.
+	 * 0, or a negative errno: those who wait are told TIMED_OUT. */
+	int (*granted)(void *ctx, struct lease *l, uint32_t connector);
+	/* A lease that was live was refused, or moved: the controller marks it dead. */
+	void (*revoked)(void *ctx, struct lease *l, int code);
+	/* The connector became healthy or not. */
+	void (*health)(void *ctx, uint32_t connector, bool healthy);
+};
+
+struct registrar;
+
+/* `answer_timeout`: --answer-timeout in milliseconds. */
+int registrar_new(struct registrar **out, const struct registrar_ops *ops, void *ctx,
+		  uint64_t answer_timeout);
+void registrar_free(struct registrar *r); /* those who wait are told TIMED_OUT */
+DEFINE_CLEANUP(registrar, struct registrar *, registrar_free)
+
+/*
+ * Have `l` registered at the first of `connectors` (in order of preference) that agrees. If it
+ * is already, `w` is settled at once, from within. Otherwise w->settled is called exactly once,
+ * at the latest answer_timeout from now, unless registrar_forget() comes first.
+ */
+void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connectors, size_t n,
+		    struct registrar_wait *w, uint64_t now);
+
+/* `w` no longer waits; nothing is called. */
+void registrar_forget(struct registrar *r, struct registrar_wait *w);
+
+/* A lease known from before a restart: registered at `connector`, to be told again. */
+int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
+
+/* The lease ends: its connector is told to release it; those who wait are told TIMED_OUT. */
+void registrar_release(struct registrar *r, struct lease *l);
+
+/* Its connector does not know it (C25_EVENT_UNMAPPED): told again, at most once a second. */
+void registrar_again(struct registrar *r, struct lease *l, uint64_t now);
+
+/* codes[n] in the order sent; `epoch` as received: a change makes every mapping of it go again. */
+void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
+		     size_t n, const char *epoch, uint64_t now);
+/* Not reached, not 200, not readable, or refused whole. */
+void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request, uint64_t now);
+
+/* The netmap no longer names this connector: what it holds moves on. */
+void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t now);
+
+/* Do what is due at `now`; returns when to call again at the latest (UINT64_MAX: not needed). */
+uint64_t registrar_tick(struct registrar *r, uint64_t now);
+
+bool registrar_healthy(const struct registrar *r, uint32_t connector);
+
+#endif

@@ -29,6 +29,7 @@ static inline void cleanup_close(const int *fd)
 }
 
 DEFINE_CLEANUP(fclose, FILE *, fclose)
+#define _cleanup_fclose_ _cleanup_(fclose)
 
 #define _cleanup_free_  _cleanup_(free)
 #define _cleanup_close_ _cleanup_(close) /* start at -1 */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * config: the flags of `conn25 run`, parsed and with their defaults.
+ *
+ * Reads argv, the environment, the host name and /etc/resolv.conf; opens nothing that lasts.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "options.h"
+#include "overlay.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define CONFIG_MAX_LISTEN  16
+#define CONFIG_MAX_UPLINKS 16
+
+#define CONFIG_NETMAP  "/etc/conn25/netmap.json"
+#define CONFIG_CONTROL "/run/conn25/conn25.sock"
+
+struct config_socks {
+	struct sockaddr_storage v[CONFIG_MAX_LISTEN];
+	size_t n;
+};
+
+struct config {
+	const char *netmap;
+	char node[256];
+	enum overlay_mode overlay;
+	const char *dev;
+	uint16_t vxlan_port;
+	uint32_t vxlan_vni;
+	const char *uplinks[CONFIG_MAX_UPLINKS]; /* none: devices of the default routes */
+	size_t n_uplinks;
+	struct config_socks dns_listen;
+	bool dns_listen_off;
+	struct config_socks dns_upstream; /* filled from /etc/resolv.conf where none was given */
+	struct config_socks peerapi_listen;
+	uint32_t answer_timeout; /* milliseconds */
+	uint16_t nat_lo, nat_hi;
+	uint32_t max_mappings;
+	uint32_t max_flows;
+	const char *pin;
+	const char *control;
+	bool detach_on_exit;
+	bool log_json;
+	int log_level;
+};
+
+/* Fills `c`; strings point into argv, the environment or literals. Writes its own errors. */
+enum options_result config_parse(struct config *c, int argc, char **argv);
+
+#endif

@@ -39,11 +39,6 @@ static uint64_t now_s(void)
 	return (uint64_t)ts.tv_sec;
 }
 
-static const struct maps *maps_of(const struct connector *c)
-{
-	return datapath_maps(c->deps.datapath);
-}
-
 static const struct netmap *op_netmap(void *ctx)
 {
 	return ((struct connector *)ctx)->nm;
@@ -68,8 +63,8 @@ static int check_quota(const struct connector *c, uint32_t peer, const char **wh
 
 static void forget(struct connector *c, const struct c25_mapping_key *key, uint32_t peer)
 {
-	maps_mapping_del(maps_of(c), key);
-	datapath_revoke(c->deps.datapath, key);
+	maps_mapping_del(c->deps.maps, key);
+	datapath_revoke(*c->deps.datapath, key);
 	if (peer < C25_MAX_PEERS && c->held[peer])
 		c->held[peer]--;
 	if (c->total)
@@ -84,7 +79,7 @@ static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_ad
 	struct connector *c = ctx;
 	uint32_t index = peers_index(c->deps.peers, peer->id), app_id;
 	struct c25_mapping old;
-	int err = maps_mapping_get(maps_of(c), &key, &old);
+	int err = maps_mapping_get(c->deps.maps, &key, &old);
 	bool had = !err;
 
 	*why = "The connector is not ready";
@@ -100,9 +95,9 @@ static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_ad
 		return -EHOSTUNREACH;
 	/* Flows of what the address meant before must not meet the new meaning. */
 	if (had && !addr_equal(&old.real, real))
-		datapath_revoke(c->deps.datapath, &key);
+		datapath_revoke(*c->deps.datapath, &key);
 	*why = "The connector's mapping table is full (--max-mappings)";
-	err = maps_mapping_put(maps_of(c), &key, real, app_id, index, now_s());
+	err = maps_mapping_put(c->deps.maps, &key, real, app_id, index, now_s());
 	if (!err && !had) {
 		c->held[index]++;
 		c->total++;
@@ -117,7 +112,7 @@ static void op_release(void *ctx, const struct netmap_node *peer, const struct c
 	struct connector *c = ctx;
 	struct c25_mapping old;
 
-	if (!maps_mapping_get(maps_of(c), &key, &old))
+	if (!maps_mapping_get(c->deps.maps, &key, &old))
 		forget(c, &key, old.peer);
 }
 
@@ -198,7 +193,7 @@ static void on_expire(uv_timer_t *t)
 	struct connector *c = t->data;
 	struct doomed d = { .c = c, .now = now_s() };
 
-	maps_each(maps_of(c), MAP_MAPPINGS, find_idle, &d);
+	maps_each(c->deps.maps, MAP_MAPPINGS, find_idle, &d);
 	c->stats.expired += end_doomed(&d);
 }
 
@@ -236,7 +231,7 @@ static int recount(struct connector *c)
 
 	memset(c->held, 0, sizeof(c->held));
 	c->total = 0;
-	err = maps_each(maps_of(c), MAP_MAPPINGS, take_up, &d);
+	err = maps_each(c->deps.maps, MAP_MAPPINGS, take_up, &d);
 	c->stats.revoked += end_doomed(&d);
 	return err;
 }
@@ -257,7 +252,7 @@ void connector_free(struct connector *c)
 static int read_epoch(struct connector *c)
 {
 	struct c25_meta meta;
-	int err = maps_meta_get(maps_of(c), &meta);
+	int err = maps_meta_get(c->deps.maps, &meta);
 
 	if (!err)
 		snprintf(c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)meta.epoch);

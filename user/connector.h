@@ -24,7 +24,8 @@ struct connector;
 struct connector_deps {
 	uv_loop_t *loop;
 	const struct config *config;
-	struct datapath *datapath;
+	const struct maps *maps;
+	struct datapath **datapath; /* another one after a role was added */
 	struct uplinks *uplinks;
 	struct peers *peers;
 	struct apps *apps;

@@ -19,6 +19,7 @@ struct uplink {
 struct uplinks {
 	const struct config *config;
 	struct netlink *nl;
+	const struct datapath *datapath; /* whose programs are attached */
 	struct uplink v[C25_MAX_DEVS - 1];
 	size_t n;
 };
@@ -148,8 +149,12 @@ int uplinks_sync(struct uplinks *u, struct datapath *dp, const struct netlink_li
 	struct defaults d = { .u = u, .overlay = overlay->ifindex };
 	int result = 0, err;
 
-	for (size_t i = 0; i < u->n; i++)
+	for (size_t i = 0; i < u->n; i++) {
 		u->v[i].wanted = false;
+		if (u->datapath != dp)
+			u->v[i].attached = false;
+	}
+	u->datapath = dp;
 	if (u->config->n_uplinks)
 		want_named(u, overlay->ifindex);
 	else

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * control: the daemon's control socket: HTTP over a Unix socket of mode 0600, in the one loop.
+ *
+ * Serves what its ops return and knows nothing of it; control_get() is the other end.
+ */
+#ifndef CONTROL_H
+#define CONTROL_H
+
+#include "cleanup.h"
+
+#include <uv.h>
+
+struct control;
+
+struct control_ops {
+	/* JSON of GET /conn25/state; malloc'ed, NULL: out of memory. */
+	char *(*state)(void *ctx);
+	/* Text of GET /conn25/explain?q=SUBJECT. */
+	char *(*explain)(void *ctx, const char *subject);
+};
+
+/*
+ * Listens on `path`, whose directory is made. A socket nobody answers on is replaced; where a
+ * daemon answers: -EADDRINUSE. Logs what failed.
+ */
+int control_new(struct control **out, uv_loop_t *loop, const char *path,
+		const struct control_ops *ops, void *ctx);
+/* Removes the socket. The loop must run until it is idle afterwards. */
+void control_free(struct control *c);
+DEFINE_CLEANUP(control, struct control *, control_free)
+
+/* GET `what` from the daemon at `path`: 0 and an owned text, or a negative errno after one line
+ * on stderr that says what to do. */
+int control_get(char **out, const char *path, const char *what);
+
+#endif

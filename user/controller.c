@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "controller.h"
+
+#include "controller_int.h"
+#include "log.h"
+#include "notify.h"
+#include "policy.h"
+#include "version.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_MS 100
+#define MINUTE_MS 60000
+
+/* Netmap. */
+
+static int read_netmap(struct controller *c, struct netmap **out)
+{
+	_cleanup_netmap_ struct netmap *nm = NULL;
+	struct netmap_fault fault;
+	int err = netmap_read(&nm, c->config->netmap, c->config->node, &fault);
+
+	if (err) {
+		log_error("%s: %s%s%s", c->config->netmap, fault.path, fault.path[0] ? ": " : "",
+			  fault.text);
+		return err;
+	}
+	for (size_t i = 0; i < nm->n_apps; i++) {
+		if (nm->apps[i].resolve != NETMAP_RESOLVE_CONNECTOR)
+			continue;
+		log_error("%s: /apps/%zu/resolve: \"connector\" is not built yet; use \"client\"",
+			  c->config->netmap, i);
+		return -ENOSYS;
+	}
+	for (size_t i = 0; i < nm->n_warnings; i++)
+		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
+	*out = TAKE_PTR(nm);
+	return 0;
+}
+
+static bool is_client(const struct netmap *nm)
+{
+	for (size_t i = 0; i < nm->n_apps; i++)
+		if (policy_may_use(&nm->apps[i], netmap_self(nm)))
+			return true;
+	return false;
+}
+
+static bool is_connector(const struct netmap *nm)
+{
+	for (size_t i = 0; i < nm->n_apps; i++)
+		if (policy_serves(&nm->apps[i], netmap_self(nm)))
+			return true;
+	return false;
+}
+
+/* Overlay: device, addresses, routes, rules. */
+
+struct keep {
+	struct prefix *v;
+	size_t n, size;
+	struct c25_addr *magic;
+	size_t n_magic;
+	const struct netmap *nm;
+};
+
+static bool in_pools(const struct netmap *nm, const struct c25_addr *a)
+{
+	const struct netmap_ranges *p = &nm->pools[addr_is4(a) ? NETMAP_V4_MAGIC : NETMAP_V6_MAGIC];
+
+	for (size_t i = 0; i < p->n; i++)
+		if (range_covers(&p->v[i], a))
+			return true;
+	return false;
+}
+
+static int keep_prefix(const struct prefix *p, void *ctx)
+{
+	struct keep *k = ctx;
+
+	if (k->n == k->size) {
+		size_t size = k->size ? 2 * k->size : 16;
+		void *more = reallocarray(k->v, size, sizeof(*k->v));
+
+		if (!more)
+			return -ENOMEM;
+		k->v = more;
+		k->size = size;
+	}
+	k->v[k->n++] = *p;
+	return 0;
+}
+
+static int keep_lease(struct lease *l, void *ctx)
+{
+	struct keep *k = ctx;
+
+	if (!in_pools(k->nm, &l->magic))
+		k->magic[k->n_magic++] = l->magic;
+	return 0;
+}
+
+static int addr_order(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+/* Magic addresses of leases that outlive their pool, as few prefixes. */
+static int find_kept(struct controller *c, struct keep *k)
+{
+	struct lease_table *leases = client_leases(c->client);
+	int err = 0;
+
+	k->magic = calloc(lease_count(leases) + 1, sizeof(*k->magic));
+	if (!k->magic)
+		return -ENOMEM;
+	lease_each(leases, keep_lease, k);
+	qsort(k->magic, k->n_magic, sizeof(*k->magic), addr_order);
+	for (size_t i = 0; i < k->n_magic && !err;) {
+		struct range r = { .from = k->magic[i], .to = k->magic[i] };
+		struct c25_addr next;
+
+		for (i++; i < k->n_magic && !addr_add(&next, &r.to, 1) &&
+			  addr_equal(&next, &k->magic[i]);
+		     i++)
+			r.to = next;
+		err = range_to_prefixes(&r, keep_prefix, k);
+	}
+	return err;
+}
+
+static int sync_overlay(struct controller *c, const struct netmap *nm)
+{
+	struct keep keep = { .nm = nm };
+	int err = 0;
+
+	if (c->client)
+		err = find_kept(c, &keep);
+	if (!err)
+		err = overlay_sync(c->overlay, nm, keep.v, keep.n);
+	free(keep.magic);
+	free(keep.v);
+	return err;
+}
+
+static int write_overlay_dev(struct controller *c, const struct netmap *nm)
+{
+	const struct netlink_link *link = overlay_link(c->overlay);
+	const struct netmap_node *self = netmap_self(nm);
+	struct c25_dev dev = {
+		.addr4 = self->overlay4,
+		.addr6 = self->overlay6,
+		.flags = C25_DEV_OVERLAY | (link->l2 ? C25_DEV_L2 : 0),
+		.mtu = link->mtu,
+	};
+
+	memcpy(dev.mac, link->mac, sizeof(dev.mac));
+	return maps_dev_put(&c->maps, link->ifindex, &dev);
+}
+
+/* Datapath: programs and maps of the roles that this node has. */
+
+static void on_event(const struct c25_event *e, void *ctx)
+{
+	struct controller *c = ctx;
+
+	if (e->kind == C25_EVENT_UNMAPPED && c->client)
+		client_unmapped(c->client, &e->dst);
+}
+
+static void on_events(uv_poll_t *p, int status, int events)
+{
+	struct controller *c = p->data;
+
+	(void)status;
+	(void)events;
+	datapath_events_read(c->datapath, on_event, c);
+}
+
+static int open_datapath(struct controller *c, bool client, bool connector)
+{
+	const struct config *f = c->config;
+	struct datapath_config cfg = {
+		.pin = f->pin,
+		.client = client,
+		.connector = connector,
+		.tunnel_key = overlay_tunnel_key(c->overlay),
+		.vni = f->vxlan_vni,
+		.nat_lo = f->nat_lo,
+		.nat_hi = f->nat_hi,
+		.max_mappings = f->max_mappings,
+		.max_flows = f->max_flows,
+		.version = CONN25_VERSION,
+	};
+	struct datapath *old = c->datapath;
+	int err;
+
+	if (c->events_open) {
+		uv_poll_stop(&c->events_poll);
+		uv_close((uv_handle_t *)&c->events_poll, NULL);
+		c->events_open = false;
+	}
+	err = datapath_open(&c->datapath, &cfg);
+	if (err)
+		return err;
+	if (old)
+		datapath_free(old);
+	c->maps = *datapath_maps(c->datapath);
+	return 0;
+}
+
+static int watch_events(struct controller *c)
+{
+	int err = uv_poll_init(&c->loop, &c->events_poll, datapath_events_fd(c->datapath));
+
+	if (!err) {
+		c->events_open = true;
+		c->events_poll.data = c;
+		err = uv_poll_start(&c->events_poll, UV_READABLE, on_events);
+	}
+	return err ? log_errno(-err, "watch the ring buffer") : 0;
+}
+
+/* Everything the programs need to know is written before they are attached. */
+static int sync_kernel(struct controller *c, const struct netmap *nm)
+{
+	const struct netlink_link *link;
+	int err;
+
+	err = sync_overlay(c, nm);
+	if (err)
+		return err;
+	link = overlay_link(c->overlay);
+	err = write_overlay_dev(c, nm);
+	if (!err)
+		err = peers_sync(c->peers, nm);
+	if (err)
+		return log_errno(-err, "write the netmap to the maps");
+	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
+	if (!err && c->connector)
+		uplinks_sync(c->uplinks, c->datapath, link);
+	return err;
+}
+
+/* Roles. */
+
+static int start_client(struct controller *c, const struct netmap *nm)
+{
+	struct client_deps deps = {
+		.loop = &c->loop,
+		.config = c->config,
+		.maps = &c->maps,
+		.peers = c->peers,
+		.apps = c->apps,
+		.http = c->http,
+	};
+
+	return client_new(&c->client, &deps, nm);
+}
+
+static int start_connector(struct controller *c, const struct netmap *nm)
+{
+	struct connector_deps deps = {
+		.loop = &c->loop,
+		.config = c->config,
+		.maps = &c->maps,
+		.datapath = &c->datapath,
+		.uplinks = c->uplinks,
+		.peers = c->peers,
+		.apps = c->apps,
+	};
+
+	return connector_new(&c->connector, &deps, nm);
+}
+
+static int listen_client(struct controller *c)
+{
+	struct config_socks socks = c->config->dns_listen;
+
+	if (c->config->dns_listen_off || c->client_listens)
+		return 0;
+	if (!socks.n)
+		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
+	c->client_listens = true;
+	return client_listen(c->client, &socks);
+}
+
+static int listen_connector(struct controller *c)
+{
+	if (c->connector_listens)
+		return 0;
+	c->connector_listens = true;
+	return connector_listen(c->connector, &c->config->peerapi_listen);
+}
+
+/* Roles are only ever added: one that the netmap takes away has nothing left to do. */
+static int add_roles(struct controller *c, const struct netmap *nm)
+{
+	bool client = c->client || is_client(nm), connector = c->connector || is_connector(nm);
+	int err = 0;
+
+	if (!c->datapath || client != !!c->client || connector != !!c->connector) {
+		err = open_datapath(c, client, connector);
+		if (!err)
+			err = watch_events(c);
+		if (err)
+			return err;
+	}
+	if (!c->peers)
+		err = peers_new(&c->peers, &c->maps);
+	if (!err && !c->apps)
+		err = apps_new(&c->apps, &c->maps);
+	if (!err)
+		err = peers_sync(c->peers, nm);
+	if (err)
+		return log_errno(-err, "read the pinned maps");
+	if (client && !c->client)
+		err = start_client(c, nm);
+	if (!err && connector && !c->connector)
+		err = start_connector(c, nm);
+	return err;
+}
+
+/* Reload. */
+
+static bool same_addresses(const struct netmap *a, const struct netmap *b)
+{
+	const struct netmap_node *x = netmap_self(a), *y = netmap_self(b);
+
+	return addr_equal(&x->overlay4, &y->overlay4) && addr_equal(&x->overlay6, &y->overlay6);
+}
+
+/* The peer API listens on own addresses; everything else it knows is in the maps. */
+static int restart_connector(struct controller *c, const struct netmap *nm)
+{
+	connector_free(c->connector);
+	c->connector = NULL;
+	c->connector_listens = false;
+	return start_connector(c, nm);
+}
+
+static void apply(struct controller *c, struct netmap *nm)
+{
+	struct netmap *old = c->nm;
+	bool moved = !same_addresses(old, nm);
+
+	c->nm = nm;
+	add_roles(c, nm);
+	if (c->connector && moved)
+		restart_connector(c, nm);
+	if (c->client)
+		client_reload(c->client, nm);
+	if (c->connector)
+		connector_reload(c->connector, nm);
+	sync_kernel(c, nm);
+	if (c->client)
+		listen_client(c);
+	if (c->connector)
+		listen_connector(c);
+	netmap_free(old);
+}
+
+static void reload(struct controller *c)
+{
+	struct netmap *nm;
+
+	if (read_netmap(c, &nm)) {
+		c->reloads_refused++;
+		log_error("%s was refused; the netmap before stays in force", c->config->netmap);
+		return;
+	}
+	apply(c, nm);
+	c->reloads_ok++;
+	log_info("netmap reloaded: %zu nodes, %zu apps", nm->n_nodes, nm->n_apps);
+}
+
+static void on_netmap(void *ctx)
+{
+	reload(ctx);
+}
+
+/* The loop's events. */
+
+static void on_stop(uv_signal_t *s, int signum)
+{
+	log_info("stopped by %s", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+	uv_stop(s->loop);
+}
+
+static void on_hup(uv_signal_t *s, int signum)
+{
+	(void)signum;
+	reload(s->data);
+}
+
+static void on_settled(uv_timer_t *t)
+{
+	struct controller *c = t->data;
+
+	sync_kernel(c, c->nm);
+}
+
+static void on_minute(uv_timer_t *t)
+{
+	struct controller *c = t->data;
+
+	sync_overlay(c, c->nm);
+}
+
+static void on_netlink(uv_poll_t *p, int status, int events)
+{
+	struct controller *c = p->data;
+
+	(void)status;
+	(void)events;
+	if (netlink_watch_read(c->netlink) > 0 && !uv_is_active((uv_handle_t *)&c->settle))
+		uv_timer_start(&c->settle, on_settled, SETTLE_MS, 0);
+}
+
+static int open_handles(struct controller *c)
+{
+	uv_signal_t *signals[] = { &c->sigterm, &c->sigint, &c->sighup };
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		uv_signal_init(&c->loop, signals[i]);
+		signals[i]->data = c;
+	}
+	uv_timer_init(&c->loop, &c->settle);
+	uv_timer_init(&c->loop, &c->minute);
+	uv_poll_init(&c->loop, &c->netlink_poll, netlink_watch_fd(c->netlink));
+	c->handles_open = true;
+	c->settle.data = c->minute.data = c->netlink_poll.data = c;
+	err = uv_signal_start(&c->sigterm, on_stop, SIGTERM);
+	if (!err)
+		err = uv_signal_start(&c->sigint, on_stop, SIGINT);
+	if (!err)
+		err = uv_signal_start(&c->sighup, on_hup, SIGHUP);
+	if (!err)
+		err = uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
+	if (!err)
+		err = uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
+	return err ? log_errno(-err, "watch signals and the network") : 0;
+}
+
+static int start(struct controller *c)
+{
+	const struct config *f = c->config;
+	struct overlay_config overlay = {
+		.mode = f->overlay,
+		.dev = f->dev,
+		.vxlan_port = f->vxlan_port,
+	};
+	int err;
+
+	err = read_netmap(c, &c->nm);
+	if (!err)
+		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
+	if (err)
+		return err;
+	overlay.client = true;
+	err = netlink_open(&c->netlink);
+	if (err)
+		return log_errno(-err, "open netlink");
+	err = overlay_open(&c->overlay, &overlay, c->netlink);
+	if (!err)
+		err = peerapi_client_new(&c->http, &c->loop);
+	if (!err)
+		err = uplinks_new(&c->uplinks, f, c->netlink);
+	if (!err)
+		err = add_roles(c, c->nm);
+	if (!err)
+		err = sync_kernel(c, c->nm);
+	if (!err && c->client)
+		err = listen_client(c);
+	if (!err && c->connector)
+		err = listen_connector(c);
+	if (!err)
+		err = open_handles(c);
+	if (!err)
+		err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
+	return err;
+}
+
+static void close_handle(uv_handle_t *h, void *ctx)
+{
+	(void)ctx;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+static void stop(struct controller *c)
+{
+	if (c->watch)
+		netmap_watch_free(c->watch);
+	if (c->client)
+		client_free(c->client);
+	if (c->connector)
+		connector_free(c->connector);
+	if (c->http)
+		peerapi_client_free(c->http);
+	if (c->control)
+		control_free(c->control);
+	if (c->handles_open) {
+		uv_handle_t *own[] = { (uv_handle_t *)&c->sigterm, (uv_handle_t *)&c->sigint,
+				       (uv_handle_t *)&c->sighup,  (uv_handle_t *)&c->settle,
+				       (uv_handle_t *)&c->minute,  (uv_handle_t *)&c->netlink_poll };
+
+		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+			uv_close(own[i], NULL);
+	}
+	if (c->events_open)
+		uv_close((uv_handle_t *)&c->events_poll, NULL);
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	uv_walk(&c->loop, close_handle, NULL);
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&c->loop);
+
+	if (c->uplinks)
+		uplinks_free(c->uplinks);
+	if (c->apps)
+		apps_free(c->apps);
+	if (c->peers)
+		peers_free(c->peers);
+	if (c->datapath)
+		datapath_free(c->datapath);
+	if (c->config->detach_on_exit && c->datapath)
+		datapath_remove(c->config->pin);
+	if (c->config->detach_on_exit && c->netlink)
+		netlink_remove_ours(c->netlink);
+	if (c->overlay)
+		overlay_free(c->overlay);
+	if (c->netlink)
+		netlink_free(c->netlink);
+	if (c->nm)
+		netmap_free(c->nm);
+}
+
+int controller_run(const struct config *config)
+{
+	_cleanup_free_ struct controller *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return log_errno(ENOMEM, "start");
+	c->config = config;
+	err = uv_loop_init(&c->loop);
+	if (err)
+		return log_errno(-err, "start the event loop");
+	err = start(c);
+	if (!err) {
+		log_info("ready: node %s%s%s, %zu nodes, %zu apps", config->node,
+			 c->client ? ", client" : "", c->connector ? ", connector" : "",
+			 c->nm->n_nodes, c->nm->n_apps);
+		notify_ready();
+		uv_run(&c->loop, UV_RUN_DEFAULT);
+		notify_stopping();
+	}
+	stop(c);
+	return err;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* controller_int: what controller.c and controller_view.c share, and nobody else sees. */
+#ifndef CONTROLLER_INT_H
+#define CONTROLLER_INT_H
+
+#include "apps.h"
+#include "client.h"
+#include "config.h"
+#include "connector.h"
+#include "control.h"
+#include "datapath.h"
+#include "netlink.h"
+#include "netmap.h"
+#include "netmap_watch.h"
+#include "overlay.h"
+#include "peerapi_client.h"
+#include "peers.h"
+#include "uplinks.h"
+
+#include <uv.h>
+
+struct controller {
+	const struct config *config;
+	uv_loop_t loop;
+	struct netmap *nm; /* in force */
+	struct netlink *netlink;
+	struct overlay *overlay;
+	struct datapath *datapath;
+	struct maps maps; /* a copy of its descriptors, at a place that stays */
+	struct peers *peers;
+	struct apps *apps;
+	struct uplinks *uplinks;
+	struct peerapi_client *http;
+	struct client *client;	     /* NULL: never had the role */
+	struct connector *connector; /* NULL: never had the role */
+	bool client_listens, connector_listens;
+	struct control *control;
+	struct netmap_watch *watch;
+	uv_signal_t sigterm, sigint, sighup;
+	uv_poll_t netlink_poll, events_poll;
+	uv_timer_t settle; /* network changes come in bursts */
+	uv_timer_t minute;
+	bool handles_open, events_open;
+	uint64_t reloads_ok, reloads_refused;
+};
+
+/* controller_view.c: ops of the control socket. */
+extern const struct control_ops controller_control_ops;
+
+#endif

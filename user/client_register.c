@@ -87,7 +87,7 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	if (status != 200 || take_reply(r, body, len)) {
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
-			  !status	? error :
+			  !status       ? error :
 			  status == 200 ? "answer not readable" :
 					  "refused the request");
 		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));

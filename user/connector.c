@@ -149,7 +149,7 @@ struct doomed {
 	struct {
 		struct c25_mapping_key key;
 		uint32_t peer;
-	} *v;
+	} * v;
 	size_t n, size;
 };
 

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 
 #define MAX_CONNECTIONS 32
-#define IDLE_S		10U
+#define IDLE_S          10U
 
 struct control {
 	const struct control_ops *ops;

@@ -31,7 +31,7 @@ struct controller {
 	struct apps *apps;
 	struct uplinks *uplinks;
 	struct peerapi_client *http;
-	struct client *client;	     /* NULL: never had the role */
+	struct client *client;       /* NULL: never had the role */
 	struct connector *connector; /* NULL: never had the role */
 	bool client_listens, connector_listens;
 	struct control *control;

@@ -21,7 +21,7 @@ struct state_lease {
 	uint64_t packets;      /* both ways */
 	uint64_t bytes;
 	uint64_t last_seen; /* 0: never */
-	uint32_t flags;	    /* C25_MAGIC_* */
+	uint32_t flags;     /* C25_MAGIC_* */
 };
 
 struct state_mapping {

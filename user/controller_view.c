@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* controller_view: what the control socket shows: the whole state, and one name or address. */
+#include "controller_int.h"
+#include "domains.h"
+#include "explain.h"
+#include "policy.h"
+#include "state.h"
+#include "version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void put_number(cJSON *o, const char *name, uint64_t v)
+{
+	cJSON_AddNumberToObject(o, name, (double)v);
+}
+
+static cJSON *pool_json(struct controller *c)
+{
+	static const struct {
+		enum netmap_pool pool;
+		const char *in_use, *capacity;
+	} names[] = {
+		{ NETMAP_V4_MAGIC, "ipv4MagicIPsInUse", "ipv4MagicIPsCapacity" },
+		{ NETMAP_V4_TRANSIT, "ipv4TransitIPsInUse", "ipv4TransitIPsCapacity" },
+		{ NETMAP_V6_MAGIC, "ipv6MagicIPsInUse", "ipv6MagicIPsCapacity" },
+		{ NETMAP_V6_TRANSIT, "ipv6TransitIPsInUse", "ipv6TransitIPsCapacity" },
+	};
+	cJSON *o = cJSON_CreateObject();
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct lease_pool_stats s = { 0 };
+
+		if (c->client)
+			s = lease_pool_stats(client_leases(c->client), names[i].pool);
+		put_number(o, names[i].in_use, s.in_use);
+		put_number(o, names[i].capacity, s.capacity);
+	}
+	return o;
+}
+
+static cJSON *dns_json(const struct dns_proxy_stats *s)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	put_number(o, "queries", s->queries);
+	put_number(o, "passed", s->passed);
+	put_number(o, "rewritten", s->rewritten);
+	put_number(o, "empty", s->empty);
+	put_number(o, "negative", s->negative);
+	put_number(o, "servfail", s->servfail);
+	put_number(o, "timeouts", s->timeouts);
+	put_number(o, "retries", s->retries);
+	put_number(o, "tcpRetries", s->tcp_retries);
+	put_number(o, "mismatched", s->mismatched);
+	put_number(o, "unreadable", s->unreadable);
+	put_number(o, "overload", s->overload);
+	return o;
+}
+
+/* {"0": 12, "6": 1} */
+static cJSON *codes_json(const uint64_t *counts, size_t n)
+{
+	cJSON *o = cJSON_CreateObject();
+	char code[24];
+
+	for (size_t i = 0; i < n; i++) {
+		if (!counts[i])
+			continue;
+		snprintf(code, sizeof(code), "%zu", i);
+		put_number(o, code, counts[i]);
+	}
+	return o;
+}
+
+/* Connectors of any app this node may use. */
+static cJSON *connectors_json(const struct controller *c)
+{
+	const struct netmap_node *self = netmap_self(c->nm);
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t n = 0; n < c->nm->n_nodes; n++) {
+		const struct netmap_node *node = &c->nm->nodes[n];
+		bool used = false;
+
+		for (size_t i = 0; i < c->nm->n_apps && !used && node != self; i++)
+			used = policy_may_use(&c->nm->apps[i], self) &&
+			       policy_serves(&c->nm->apps[i], node);
+		if (used) {
+			cJSON *o = cJSON_CreateObject();
+
+			cJSON_AddStringToObject(o, "id", node->id);
+			cJSON_AddBoolToObject(o, "healthy",
+					      client_healthy(c->client,
+							     peers_index(c->peers, node->id)));
+			cJSON_AddItemToArray(list, o);
+		}
+	}
+	return list;
+}
+
+static void add_client(struct controller *c, cJSON *client)
+{
+	cJSON_AddItemToObject(client, "ipPoolStats", pool_json(c));
+	if (!c->client)
+		return;
+	cJSON_AddItemToObject(client, "connectors", connectors_json(c));
+	cJSON_AddItemToObject(client, "dns", dns_json(client_dns_stats(c->client)));
+	cJSON_AddItemToObject(client, "registrations",
+			      codes_json(client_stats(c->client)->registrations,
+					 ARRAY_SIZE(client_stats(c->client)->registrations)));
+	put_number(client, "registrationFailures", client_stats(c->client)->registration_failures);
+	put_number(client, "poolDry", client_stats(c->client)->pool_dry);
+}
+
+static void add_connector(struct controller *c, cJSON *connector)
+{
+	const struct connector_stats *s;
+
+	if (!c->connector)
+		return;
+	s = connector_stats(c->connector);
+	cJSON_AddItemToObject(connector, "registrations",
+			      codes_json(s->answered, ARRAY_SIZE(s->answered)));
+}
+
+static char *view_state(void *ctx)
+{
+	struct controller *c = ctx;
+	_cleanup_(state) struct state *s = NULL;
+	cJSON *o, *part;
+	char *text;
+
+	if (!c->datapath || state_read(&s, &c->maps))
+		return strdup("{\"configured\":false}");
+	o = cJSON_CreateObject();
+	cJSON_AddBoolToObject(o, "configured", c->nm->n_apps > 0);
+	cJSON_AddStringToObject(o, "version", CONN25_VERSION);
+	cJSON_AddStringToObject(o, "node", c->config->node);
+	part = state_client_json(s);
+	add_client(c, part);
+	cJSON_AddItemToObject(o, "client", part);
+	part = state_connector_json(s);
+	add_connector(c, part);
+	cJSON_AddItemToObject(o, "connector", part);
+	cJSON_AddItemToObject(o, "reasons", state_reasons_json(&c->maps));
+	part = cJSON_AddObjectToObject(o, "netmapReloads");
+	put_number(part, "ok", c->reloads_ok);
+	put_number(part, "refused", c->reloads_refused);
+	text = cJSON_PrintUnformatted(o);
+	cJSON_Delete(o);
+	return text;
+}
+
+static char *view_explain(void *ctx, const char *subject)
+{
+	struct controller *c = ctx;
+	struct explain_source source = {
+		.nm = c->nm,
+		.maps = &c->maps,
+		.peers = c->peers,
+		.client = c->client,
+	};
+
+	return c->peers ? explain(&source, subject) : strdup("The daemon is starting.\n");
+}
+
+const struct control_ops controller_control_ops = {
+	.state = view_state,
+	.explain = view_explain,
+};

@@ -16,19 +16,28 @@ enum {
 	CLIENT = 1 << 0,
 	CONNECTOR = 1 << 1,
 	PER_MAPPING = 1 << 2, /* --max-mappings entries */
-	PER_FLOW = 1 << 3,    /* --max-flows entries; these tables come and go together */
-	REPLACEABLE = 1 << 4, /* holds nothing that a restart must find again */
+	PER_FLOW = 1 << 3,    /* --max-flows entries */
+	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
+	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
 };
 
 static const struct {
 	const char *name;
 	unsigned traits;
 } known[] = {
-	{ "c25_magic", CLIENT | PER_MAPPING },    { "c25_transit", CLIENT | PER_MAPPING },
-	{ "c25_leases", CLIENT | PER_MAPPING },   { "c25_mappings", CONNECTOR | PER_MAPPING },
-	{ "c25_flow_out", CONNECTOR | PER_FLOW }, { "c25_flow_in", CONNECTOR | PER_FLOW },
-	{ "c25_flows", CONNECTOR | PER_FLOW },    { "c25_free", CONNECTOR | PER_FLOW },
-	{ "c25_reasons", REPLACEABLE },           { "c25_events", REPLACEABLE },
+	{ "c25_magic", CLIENT | PER_MAPPING },
+	{ "c25_transit", CLIENT | PER_MAPPING },
+	{ "c25_leases", CLIENT | PER_MAPPING },
+	{ "c25_mappings", CONNECTOR | PER_MAPPING },
+	{ "c25_flow_out", CONNECTOR | PER_FLOW | FLOWS },
+	{ "c25_flow_in", CONNECTOR | PER_FLOW | FLOWS },
+	{ "c25_flows", CONNECTOR | PER_FLOW | FLOWS },
+	{ "c25_free", CONNECTOR | PER_FLOW | FLOWS },
+	{ "c25_held", CONNECTOR | FLOWS },
+	{ "c25_reasons", REPLACEABLE },
+	{ "c25_events", REPLACEABLE },
+	{ "c25_limits", REPLACEABLE },
+	{ "c25_scratch", REPLACEABLE },
 };
 
 static unsigned traits_of(const struct bpf_map *map)
@@ -180,18 +189,20 @@ static int pinned_fits(const struct tables *t, const struct bpf_map *map,
 	return err ? err : 1;
 }
 
-/* Flows, their hashes and the list of free slots speak of each other: one missing, none is good. */
+/* One of the flow tables missing, none of them is good. */
 static int check_flows(struct tables *t)
 {
 	struct bpf_map_info info;
+	struct bpf_map *map;
 
 	t->flows_reused = t->recovered && t->cfg->connector;
-	for (size_t i = 0; i < ARRAY_SIZE(known) && t->flows_reused; i++) {
+	bpf_object__for_each_map(map, t->obj)
+	{
 		_cleanup_close_ int fd = -1;
 
-		if (!(known[i].traits & PER_FLOW))
+		if (!t->flows_reused || !(traits_of(map) & FLOWS))
 			continue;
-		fd = pinned_open(t, known[i].name, &info);
+		fd = pinned_open(t, bpf_map__name(map), &info);
 		if (fd == -ENOENT)
 			t->flows_reused = false;
 		else if (fd < 0)
@@ -206,7 +217,7 @@ static int take_over(struct tables *t, struct bpf_map *map, unsigned position)
 	struct bpf_map_info info;
 	int fits, err;
 
-	if (!t->recovered || (traits_of(map) & PER_FLOW && !t->flows_reused))
+	if (!t->recovered || (traits_of(map) & FLOWS && !t->flows_reused))
 		return 0;
 	fd = pinned_open(t, bpf_map__name(map), &info);
 	if (fd < 0)

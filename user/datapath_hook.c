@@ -206,20 +206,34 @@ static int detach_clsact(const char *pin, const struct hook *h, uint32_t ifindex
 	return rmdir(path) ? -errno : 0;
 }
 
-int hook_detach(const char *pin, const struct hook *h, uint32_t ifindex)
+/* Unpinning alone would detach too, but only some time after. */
+static int detach_tcx(const char *pin, const struct hook *h, uint32_t ifindex)
 {
+	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	int err, tcx;
+	int err;
 
 	err = hook_path(path, pin, "links", h, ifindex);
 	if (err)
 		return err;
-	/* The pin holds the only reference, so that unpinning detaches. */
-	tcx = unlink(path) ? -errno : 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	err = bpf_link_detach(fd);
+	/* -ENOLINK: its device is gone. */
+	if (err && err != -ENOLINK)
+		return err;
+	return unlink(path) ? -errno : 0;
+}
+
+int hook_detach(const char *pin, const struct hook *h, uint32_t ifindex)
+{
+	int tcx = detach_tcx(pin, h, ifindex), clsact;
+
 	if (tcx && tcx != -ENOENT)
 		return tcx;
-	err = detach_clsact(pin, h, ifindex);
-	return err == -ENOENT ? tcx : err;
+	clsact = detach_clsact(pin, h, ifindex);
+	return clsact == -ENOENT ? tcx : clsact;
 }
 
 struct hook_walk {

@@ -110,6 +110,9 @@ static int map_info(int fd, struct bpf_map_info *info)
 {
 	uint32_t len = sizeof(*info);
 
+	/* The kernel's own answer to -1 is not the one of the other calls. */
+	if (fd < 0)
+		return -EBADF;
 	memset(info, 0, sizeof(*info));
 	return bpf_obj_get_info_by_fd(fd, info, &len);
 }

@@ -5,6 +5,7 @@
 #include "pins.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <cjson/cJSON.h>
 #include <time.h>
 
@@ -247,10 +248,11 @@ Test(maps, fill_counts_what_is_in_use)
 
 Test(maps, reasons_are_summed_over_cpus)
 {
+	struct c25_count cpus[1024] = { 0 }, out[C25_REASON_MAX];
 	int n = libbpf_num_possible_cpus();
-	struct c25_count cpus[n], out[C25_REASON_MAX];
 	uint32_t r = C25_REASON_NO_MAGIC;
 
+	cr_assert_leq(n, 1024);
 	for (int i = 0; i < n; i++)
 		cpus[i] = (struct c25_count){ .packets = 1, .bytes = 10 };
 	cr_assert_eq(bpf_map_update_elem(m->fd[MAP_REASONS], &r, cpus, BPF_ANY), 0);
@@ -419,7 +421,7 @@ static void fill_all(void)
 	out.packets = 3;
 	cr_assert_eq(bpf_map_update_elem(m->fd[MAP_MAGIC], &magic, &out, BPF_ANY), 0);
 	cr_assert_eq(maps_lease_put(m, &magic, &lease), 0);
-	memcpy(lease.domain, "a.test\0", 7);
+	memcpy(lease.domain, "z.test\0", 7);
 	lease.domain[1] = 27; /* a terminal's escape */
 	cr_assert_eq(maps_lease_put(m, &real, &lease), 0);
 	cr_assert_eq(maps_mapping_put(m, &k, &real, 1, 1, boot_now()), 0);
@@ -478,7 +480,7 @@ Test(maps, map_prints_aligned_tables_without_control_characters)
 	cr_assert_not_null(text);
 	cr_assert_not_null(strstr(text, "client: 2\nDOMAIN           APP  REAL          MAGIC"));
 	cr_assert_not_null(strstr(text, "\nwww.example.com  web  203.0.113.80  198.18.0.1"));
-	cr_assert_not_null(strstr(text, "\na?test           web  "));
+	cr_assert_not_null(strstr(text, "\nz?test           web  "));
 	cr_assert_not_null(strstr(text, "tcp    100.101.0.1:40000  169.254.64.1  203.0.113.80:443  "
 					"192.0.2.19:10001  established    6     4    0s\n"));
 	cr_assert_null(strchr(text, 27));

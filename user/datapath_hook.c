@@ -39,10 +39,10 @@ const struct hook *hook_parse(const char *name, uint32_t *ifindex)
 		size_t len = strlen(hooks[i].name);
 		uint32_t index;
 
-		if (strncmp(name, hooks[i].name, len) || name[len] != '_')
+		if (strncmp(name, hooks[i].name, len) != 0 || name[len] != '_')
 			continue;
 		index = (uint32_t)strtoul(name + len + 1, NULL, 10);
-		if (!index || strcmp(hook_print(again, &hooks[i], index), name))
+		if (!index || strcmp(hook_print(again, &hooks[i], index), name) != 0)
 			continue;
 		*ifindex = index;
 		return &hooks[i];

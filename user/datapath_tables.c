@@ -70,13 +70,13 @@ static int pinned_open(const struct tables *t, const char *name, struct bpf_map_
 	char path[PATH_MAX];
 	int err;
 
+	memset(info, 0, sizeof(*info));
 	err = pin_path(path, t->cfg->pin, "maps", name);
 	if (err)
 		return log_errno(-err, "pin directory %s", t->cfg->pin);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : log_errno(errno, "open %s", path);
-	memset(info, 0, sizeof(*info));
 	err = bpf_obj_get_info_by_fd(fd, info, &len);
 	if (err)
 		return log_errno(-err, "read %s", path);

@@ -156,9 +156,11 @@ int maps_app_put(const struct maps *m, uint32_t id, const char *name)
 {
 	struct c25_app app = { 0 };
 
-	if (strlen(name) >= sizeof(app.name))
+	size_t len = strlen(name);
+
+	if (len >= sizeof(app.name))
 		return -ENAMETOOLONG;
-	strcpy(app.name, name);
+	memcpy(app.name, name, len);
 	return put(m, MAP_APPS, &id, &app);
 }
 

@@ -70,7 +70,7 @@ static const char *cell_text(const struct table *t, size_t column, struct table_
 void table_print(FILE *f, const struct table *t)
 {
 	struct table_cell cells[TABLE_COLS];
-	int width[TABLE_COLS];
+	int width[TABLE_COLS] = { 0 };
 
 	for (size_t c = 0; c < t->n_columns; c++)
 		width[c] = t->columns[c].title ? (int)strlen(t->columns[c].title) : 0;

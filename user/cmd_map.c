@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cmd_map: `conn25 map`, straight from the pinned maps, so that it answers with the daemon dead. */
+#include "cmd.h"
+#include "cmd_map_read.h"
+#include "datapath.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: conn25 map [client|connector|flows] [--json] [--pin DIR]\n"
+	"\n"
+	"Shows the mappings the kernel holds, whether or not the daemon runs:\n"
+	"  client     names, their real, magic and transit addresses and connectors\n"
+	"  connector  what each client has mapped here, with traffic of living flows\n"
+	"  flows      connections translated here at this moment\n"
+	"Without an argument: all that this node's roles have.\n"
+	"\n"
+	"  --json     one object with an array for each part\n"
+	"  --pin DIR  where the maps are pinned (default " DATAPATH_PIN "; env CONN25_PIN)\n"
+	"  --help     this text\n"
+	"\n"
+	"Exit status: 0 done; 1 nothing pinned or not readable; 2 wrong usage.\n";
+
+static const struct part {
+	const char *name;
+	const char *role;
+	enum map_id map; /* not pinned where the node lacks the role */
+	const struct table_column *columns;
+	const size_t *n_columns;
+	void (*row)(size_t i, struct table_cell *cells, void *view);
+} parts[] = {
+	{ "client", "client", MAP_LEASES, view_client_columns, &view_client_n, view_client_row },
+	{ "connector", "connector", MAP_MAPPINGS, view_mapping_columns, &view_mapping_n,
+	  view_mapping_row },
+	{ "flows", "connector", MAP_FLOWS, view_flow_columns, &view_flow_n, view_flow_row },
+};
+
+static int complain(int err, const char *pin)
+{
+	switch (-err) {
+	case ENOENT:
+		fprintf(stderr,
+			"conn25 map: nothing is pinned in %s; start `conn25 run`, or name its "
+			"directory with --pin\n",
+			pin);
+		break;
+	case EUCLEAN:
+		fprintf(stderr,
+			"conn25 map: the maps in %s are of another version of conn25; use that "
+			"one's `map`, or `conn25 detach --pin %s`\n",
+			pin, pin);
+		break;
+	case EPERM:
+	case EACCES:
+		fprintf(stderr, "conn25 map: not permitted to read %s; run as root\n", pin);
+		break;
+	default:
+		fprintf(stderr, "conn25 map: read the maps in %s: %s\n", pin, strerror(-err));
+	}
+	return 1;
+}
+
+static size_t rows_of(const struct view *v, const struct part *p)
+{
+	return p->map == MAP_LEASES ? v->n_clients :
+	       p->map == MAP_FLOWS  ? v->n_flows :
+				      v->n_mappings;
+}
+
+static int print_part(const struct view *v, const struct part *p, bool json, bool first)
+{
+	struct table t = {
+		.columns = p->columns,
+		.n_columns = *p->n_columns,
+		.n_rows = rows_of(v, p),
+		.row = p->row,
+		.ctx = (void *)v,
+	};
+
+	table_set_now(&t);
+	if (json) {
+		printf("%s\"%s\":", first ? "{\n" : ",\n", p->name);
+		return table_print_json(stdout, &t);
+	}
+	printf("%s%s: %zu\n", first ? "" : "\n", p->name, t.n_rows);
+	if (t.n_rows)
+		table_print(stdout, &t);
+	return 0;
+}
+
+static int read_parts(struct view *v)
+{
+	int err = 0;
+
+	if (v->maps->fd[MAP_LEASES] >= 0)
+		err = view_read_clients(v);
+	if (!err && v->maps->fd[MAP_FLOWS] >= 0)
+		err = view_read_flows(v);
+	if (!err && v->maps->fd[MAP_MAPPINGS] >= 0)
+		err = view_read_mappings(v);
+	return err;
+}
+
+/* `only`: one part, or NULL for all of them. In JSON every part asked for is there. */
+static int print_parts(const struct view *v, const struct part *only, bool json)
+{
+	bool first = true;
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && !err; i++) {
+		const struct part *p = &parts[i];
+
+		if (only ? p != only : !json && v->maps->fd[p->map] < 0)
+			continue;
+		err = print_part(v, p, json, first);
+		first = false;
+	}
+	if (json)
+		puts("\n}");
+	return err;
+}
+
+static int map(const struct part *only, bool json, const char *pin)
+{
+	struct view v = { 0 };
+	struct maps m;
+	int err;
+
+	err = maps_open(&m, pin);
+	if (err)
+		return complain(err, pin);
+	if (only && m.fd[only->map] < 0) {
+		maps_close(&m);
+		fprintf(stderr, "conn25 map: this node is no %s: %s/maps has no %s\n", only->role,
+			pin, maps_name(only->map));
+		return 1;
+	}
+	v.maps = &m;
+	err = read_parts(&v);
+	if (!err)
+		err = print_parts(&v, only, json);
+	view_free(&v);
+	maps_close(&m);
+	if (err)
+		return complain(err, pin);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "conn25 map: cannot write: %s\n", strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+static int find_part(const struct part **out, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (strcmp(parts[i].name, name) != 0)
+			continue;
+		*out = &parts[i];
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int wrong(const char *what, const char *value)
+{
+	fprintf(stderr, "conn25 map: %s %s; see conn25 map --help\n", what, value);
+	return 2;
+}
+
+int cmd_map(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "pin", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *env = getenv("CONN25_PIN"), *pin = env && *env ? env : DATAPATH_PIN;
+	const struct part *only = NULL;
+	bool json = false;
+	int c;
+
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'p':
+			pin = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case ':':
+			return wrong("a value is missing after", argv[optind - 1]);
+		default:
+			return wrong("unknown flag", argv[optind - 1]);
+		}
+	}
+	if (optind < argc && find_part(&only, argv[optind++]))
+		return wrong("there is no part", argv[optind - 1]);
+	if (optind < argc)
+		return wrong("unexpected argument", argv[optind]);
+	return map(only, json, pin);
+}

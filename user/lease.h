@@ -45,7 +45,8 @@ int lease_table_new(struct lease_table **out, size_t max);
 void lease_table_free(struct lease_table *t);
 DEFINE_CLEANUP(lease_table, struct lease_table *, lease_table_free)
 
-/* Pools of a new netmap; leases of ranges taken out go on until they end. */
+/* Pools of a new netmap; leases of ranges taken out go on until they end. After -ENOMEM some of
+ * the pools are new: call again. */
 int lease_set_pools(struct lease_table *t, const struct netmap_ranges pools[NETMAP_POOLS]);
 
 /* Whether addresses of this family can be lent at all (pools of both kinds exist). */
@@ -54,7 +55,8 @@ bool lease_has_family(const struct lease_table *t, bool is4);
 /*
  * The lease of this pair, made if there is none and then PENDING. `ttl`, in seconds, is clamped
  * to LEASE_MIN_TTL..LEASE_MAX_TTL; a lease in being is prolonged, never shortened.
- * 0; -ENOSPC: pool dry or table full (see lease_stats); -EAFNOSUPPORT: no pool of this family.
+ * 0; -ENOSPC: pool dry or table full; -EAFNOSUPPORT: no pool of this family; -ENAMETOOLONG: the
+ * domain does not fit a record; -ENOMEM.
  */
 int lease_lend(struct lease_table *t, struct lease **out, const char *domain,
 	       const struct c25_addr *real, uint32_t app, uint32_t ttl, uint64_t now);
@@ -63,8 +65,9 @@ int lease_lend(struct lease_table *t, struct lease **out, const char *domain,
 void lease_end(struct lease_table *t, struct lease *l, uint64_t now);
 
 /* Rebuild one from its record. A QUARANTINE record only takes its addresses out of the pools
- * until it `expires`. -EINVAL: record not consistent; -EEXIST: its pair or an address of it is
- * taken by an earlier record. `out` may be NULL. */
+ * until it `expires`, and *out is NULL. -EINVAL: record not consistent; -EEXIST: its pair or an
+ * address of it is taken by an earlier record. `out` may be NULL. A record is taken even where the
+ * table is full or no pool covers its addresses. */
 int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
 		  const struct c25_lease *record, uint64_t now);
 

@@ -4,6 +4,7 @@
  *
  * Pure: the caller passes `now`, in seconds. Ranges are never expanded: what was never lent is
  * a cursor, what came back is a queue, oldest first. Lending costs the same near full as empty.
+ * The first and last address of a prefix are lent like any other: nothing here is a subnet.
  */
 #ifndef POOL_H
 #define POOL_H
@@ -29,14 +30,22 @@ int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n);
 /* 0, or -ENOSPC: every address is lent or in quarantine. */
 int pool_lend(struct pool *p, struct c25_addr *out, uint64_t now);
 
-/* Mark one address as lent, as a restart finds it. -EEXIST: it is already. An address outside
+/* Whether pool_lend() would find one now. */
+bool pool_can_lend(struct pool *p, uint64_t now);
+
+/* Mark one address as lent, as a restart finds it. -EEXIST: pool_holds() it. An address outside
  * the ranges is taken too: it is lent until released. */
 int pool_take(struct pool *p, const struct c25_addr *a);
+
+/* The same for one that rests and may be lent again at `until`. */
+int pool_rest(struct pool *p, const struct c25_addr *a, uint64_t until);
 
 /* Give back an address that is lent; its quarantine starts at `now`. */
 void pool_release(struct pool *p, const struct c25_addr *a, uint64_t now);
 
 bool pool_covers(const struct pool *p, const struct c25_addr *a); /* inside today's ranges */
+/* Lent, or given back and not forgotten: surely so while in quarantine. */
+bool pool_holds(const struct pool *p, const struct c25_addr *a);
 uint64_t pool_in_use(const struct pool *p);   /* lent, without those in quarantine */
 uint64_t pool_capacity(const struct pool *p); /* UINT64_MAX stands for that many or more */
 

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define HASH_NONFATAL_OOM 1
+#include "lease.h"
+#include "pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lease_table {
+	size_t max;
+	struct pool *pools[NETMAP_POOLS];
+	struct lease *by_pair, *by_magic, *by_transit;
+};
+
+/* What by_pair goes by: the domain with its NUL, then the real address, in one piece. A lease
+ * keeps it in `domain`, which is longer than the name for that. */
+struct pair {
+	char key[C25_NAME_LEN + sizeof(struct c25_addr)];
+	unsigned len;
+};
+
+static int pair_make(struct pair *out, const char *domain, const struct c25_addr *real)
+{
+	size_t len = strlen(domain) + 1;
+
+	if (len > C25_NAME_LEN)
+		return -ENAMETOOLONG;
+	memcpy(out->key, domain, len);
+	memcpy(out->key + len, real, sizeof(*real));
+	out->len = (unsigned)(len + sizeof(*real));
+	return 0;
+}
+
+static struct lease *find_pair(const struct lease_table *t, const struct pair *pair)
+{
+	struct lease *l;
+
+	HASH_FIND(by_pair, t->by_pair, pair->key, pair->len, l);
+	return l;
+}
+
+static enum netmap_pool magic_pool(bool is4)
+{
+	return is4 ? NETMAP_V4_MAGIC : NETMAP_V6_MAGIC;
+}
+
+static enum netmap_pool transit_pool(bool is4)
+{
+	return is4 ? NETMAP_V4_TRANSIT : NETMAP_V6_TRANSIT;
+}
+
+int lease_table_new(struct lease_table **out, size_t max)
+{
+	_cleanup_(lease_table) struct lease_table *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	t->max = max;
+	for (int i = 0; i < NETMAP_POOLS; i++) {
+		err = pool_new(&t->pools[i], NULL, 0, LEASE_QUARANTINE);
+		if (err)
+			return err;
+	}
+	*out = TAKE_PTR(t);
+	return 0;
+}
+
+static void unlink_lease(struct lease_table *t, struct lease *l)
+{
+	HASH_DELETE(by_pair, t->by_pair, l);
+	HASH_DELETE(by_magic, t->by_magic, l);
+	HASH_DELETE(by_transit, t->by_transit, l);
+}
+
+void lease_table_free(struct lease_table *t)
+{
+	struct lease *l, *tmp;
+
+	if (!t)
+		return;
+	HASH_ITER(by_pair, t->by_pair, l, tmp) {
+		unlink_lease(t, l);
+		free(l);
+	}
+	for (int i = 0; i < NETMAP_POOLS; i++)
+		pool_free(t->pools[i]);
+	free(t);
+}
+
+int lease_set_pools(struct lease_table *t, const struct netmap_ranges pools[NETMAP_POOLS])
+{
+	int err;
+
+	for (int i = 0; i < NETMAP_POOLS; i++) {
+		err = pool_set_ranges(t->pools[i], pools[i].v, pools[i].n);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+bool lease_has_family(const struct lease_table *t, bool is4)
+{
+	return pool_capacity(t->pools[magic_pool(is4)]) &&
+	       pool_capacity(t->pools[transit_pool(is4)]);
+}
+
+static uint64_t expiry(uint32_t ttl, uint64_t now)
+{
+	if (ttl < LEASE_MIN_TTL)
+		ttl = LEASE_MIN_TTL;
+	if (ttl > LEASE_MAX_TTL)
+		ttl = LEASE_MAX_TTL;
+	return now + ttl;
+}
+
+/* The addresses are the caller's, lent or taken, and stay so on failure. */
+static int link_lease(struct lease_table *t, struct lease **out, const struct pair *pair,
+		      const struct c25_addr *magic, const struct c25_addr *transit)
+{
+	struct lease *l = calloc(1, sizeof(*l) + pair->len);
+
+	if (!l)
+		return -ENOMEM;
+	memcpy(l->domain, pair->key, pair->len);
+	memcpy(&l->real, pair->key + pair->len - sizeof(l->real), sizeof(l->real));
+	l->magic = *magic;
+	l->transit = *transit;
+	HASH_ADD_KEYPTR(by_pair, t->by_pair, l->domain, pair->len, l);
+	if (!l->by_pair.tbl)
+		goto no_memory;
+	HASH_ADD(by_magic, t->by_magic, magic, sizeof(l->magic), l);
+	if (!l->by_magic.tbl)
+		goto no_magic;
+	HASH_ADD(by_transit, t->by_transit, transit, sizeof(l->transit), l);
+	if (!l->by_transit.tbl)
+		goto no_transit;
+	*out = l;
+	return 0;
+
+no_transit:
+	HASH_DELETE(by_magic, t->by_magic, l);
+no_magic:
+	HASH_DELETE(by_pair, t->by_pair, l);
+no_memory:
+	free(l);
+	return -ENOMEM;
+}
+
+/* A range may have changed its pool while addresses of it are still lent as the other kind:
+ * those rest here until the other pool no longer holds them. */
+static int lend_from(struct pool *p, const struct pool *other, struct c25_addr *out, uint64_t now)
+{
+	struct c25_addr a;
+	int err;
+
+	for (;;) {
+		err = pool_lend(p, &a, now);
+		if (err)
+			return err;
+		if (!pool_holds(other, &a))
+			break;
+		pool_release(p, &a, now);
+	}
+	*out = a;
+	return 0;
+}
+
+static int lend_new(struct lease_table *t, struct lease **out, const struct pair *pair, bool is4,
+		    uint64_t now)
+{
+	struct pool *m = t->pools[magic_pool(is4)], *x = t->pools[transit_pool(is4)];
+	struct c25_addr magic, transit;
+	int err;
+
+	/* Looked at before either is lent, as what is given back must rest. */
+	if (HASH_CNT(by_pair, t->by_pair) >= t->max || !pool_can_lend(m, now) ||
+	    !pool_can_lend(x, now))
+		return -ENOSPC;
+	err = lend_from(m, x, &magic, now);
+	if (err)
+		return err;
+	err = lend_from(x, m, &transit, now);
+	if (err)
+		goto give_magic;
+	err = link_lease(t, out, pair, &magic, &transit);
+	if (err)
+		goto give_both;
+	return 0;
+
+give_both:
+	pool_release(x, &transit, now);
+give_magic:
+	pool_release(m, &magic, now);
+	return err;
+}
+
+int lease_lend(struct lease_table *t, struct lease **out, const char *domain,
+	       const struct c25_addr *real, uint32_t app, uint32_t ttl, uint64_t now)
+{
+	bool is4 = addr_is4(real);
+	struct pair pair;
+	struct lease *l;
+	int err;
+
+	err = pair_make(&pair, domain, real);
+	if (err)
+		return err;
+	l = find_pair(t, &pair);
+	if (!l) {
+		if (!lease_has_family(t, is4))
+			return -EAFNOSUPPORT;
+		err = lend_new(t, &l, &pair, is4, now);
+		if (err)
+			return err;
+		l->state = C25_LEASE_PENDING;
+		l->app = app;
+		l->peer = LEASE_NO_PEER;
+		l->lent = now;
+	}
+	if (l->expires < expiry(ttl, now))
+		l->expires = expiry(ttl, now);
+	*out = l;
+	return 0;
+}
+
+void lease_end(struct lease_table *t, struct lease *l, uint64_t now)
+{
+	bool is4 = addr_is4(&l->magic);
+
+	unlink_lease(t, l);
+	pool_release(t->pools[magic_pool(is4)], &l->magic, now);
+	pool_release(t->pools[transit_pool(is4)], &l->transit, now);
+	free(l);
+}
+
+static bool record_consistent(const struct c25_addr *magic, const struct c25_lease *rec)
+{
+	bool is4 = addr_is4(magic);
+
+	return (rec->state == C25_LEASE_PENDING || rec->state == C25_LEASE_LIVE ||
+		rec->state == C25_LEASE_QUARANTINE) &&
+	       rec->domain[0] && memchr(rec->domain, 0, sizeof(rec->domain)) &&
+	       !addr_is_zero(magic) && !addr_is_zero(&rec->transit) && !addr_is_zero(&rec->real) &&
+	       !addr_equal(magic, &rec->transit) && addr_is4(&rec->transit) == is4 &&
+	       addr_is4(&rec->real) == is4;
+}
+
+static int restore_resting(struct pool *m, struct pool *x, const struct c25_addr *magic,
+			   const struct c25_addr *transit, uint64_t until, uint64_t now)
+{
+	int err;
+
+	if (until <= now)
+		return 0;
+	/* No record may keep an address for longer than any quarantine lasts. */
+	if (until - now > LEASE_QUARANTINE)
+		until = now + LEASE_QUARANTINE;
+	err = pool_rest(m, magic, until);
+	return err ? err : pool_rest(x, transit, until);
+}
+
+static int restore_lent(struct lease_table *t, struct lease **out, struct pool *m, struct pool *x,
+			const struct c25_addr *magic, const struct c25_lease *rec, uint64_t now)
+{
+	struct pair pair;
+	int err;
+
+	err = pair_make(&pair, rec->domain, &rec->real);
+	if (err)
+		return err;
+	if (find_pair(t, &pair))
+		return -EEXIST;
+	err = pool_take(m, magic);
+	if (err)
+		return err;
+	err = pool_take(x, &rec->transit);
+	if (err)
+		goto give_magic;
+	err = link_lease(t, out, &pair, magic, &rec->transit);
+	if (err)
+		goto give_both;
+	return 0;
+
+give_both:
+	pool_release(x, &rec->transit, now);
+give_magic:
+	pool_release(m, magic, now);
+	return err;
+}
+
+int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
+		  const struct c25_lease *record, uint64_t now)
+{
+	bool is4 = addr_is4(magic);
+	struct pool *m = t->pools[magic_pool(is4)], *x = t->pools[transit_pool(is4)];
+	struct lease *l = NULL;
+	int err;
+
+	if (!record_consistent(magic, record))
+		return -EINVAL;
+	if (pool_holds(m, magic) || pool_holds(x, &record->transit))
+		return -EEXIST;
+	if (record->state == C25_LEASE_QUARANTINE) {
+		err = restore_resting(m, x, magic, &record->transit, record->expires, now);
+	} else {
+		err = restore_lent(t, &l, m, x, magic, record, now);
+		if (err)
+			return err;
+		l->state = record->state;
+		l->app = record->app;
+		l->peer = record->peer;
+		l->lent = record->lent;
+		l->expires = record->expires;
+	}
+	if (!err && out)
+		*out = l;
+	return err;
+}
+
+struct c25_lease lease_record(const struct lease *l)
+{
+	struct c25_lease rec = { 0 };
+
+	rec.real = l->real;
+	rec.transit = l->transit;
+	rec.state = l->state;
+	rec.app = l->app;
+	rec.peer = l->peer;
+	rec.lent = l->lent;
+	rec.expires = l->expires;
+	strcpy(rec.domain, l->domain); /* pair_make() saw that it fits */
+	return rec;
+}
+
+struct lease *lease_by_magic(struct lease_table *t, const struct c25_addr *magic)
+{
+	struct lease *l;
+
+	HASH_FIND(by_magic, t->by_magic, magic, sizeof(*magic), l);
+	return l;
+}
+
+struct lease *lease_by_transit(struct lease_table *t, const struct c25_addr *transit)
+{
+	struct lease *l;
+
+	HASH_FIND(by_transit, t->by_transit, transit, sizeof(*transit), l);
+	return l;
+}
+
+struct lease *lease_find(struct lease_table *t, const char *domain, const struct c25_addr *real)
+{
+	struct pair pair;
+
+	return pair_make(&pair, domain, real) ? NULL : find_pair(t, &pair);
+}
+
+int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), void *ctx)
+{
+	struct lease *l, *tmp;
+	int err;
+
+	HASH_ITER(by_pair, t->by_pair, l, tmp) {
+		err = each(l, ctx);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+size_t lease_count(const struct lease_table *t)
+{
+	return HASH_CNT(by_pair, t->by_pair);
+}
+
+struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which)
+{
+	return (struct lease_pool_stats){ .in_use = pool_in_use(t->pools[which]),
+					  .capacity = pool_capacity(t->pools[which]) };
+}

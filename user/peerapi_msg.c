@@ -200,7 +200,7 @@ static int parse_items(struct peerapi_request *r, const cJSON *list)
 	int err;
 
 	err = list_alloc((void **)&r->items, list, sizeof(*r->items));
-	if (err)
+	if (err || !r->items)
 		return err;
 	cJSON_ArrayForEach (element, list) {
 		err = parse_item(&r->items[r->n_items++], element);
@@ -216,7 +216,7 @@ static int parse_release(struct peerapi_request *r, const cJSON *list)
 	int err;
 
 	err = list_alloc((void **)&r->release, list, sizeof(*r->release));
-	if (err)
+	if (err || !r->release)
 		return err;
 	cJSON_ArrayForEach (element, list) {
 		struct c25_addr a;
@@ -316,7 +316,7 @@ static int parse_results(struct peerapi_response *r, const cJSON *list)
 	int err;
 
 	err = list_alloc((void **)&r->results, list, sizeof(*r->results));
-	if (err)
+	if (err || !r->results)
 		return err;
 	cJSON_ArrayForEach (element, list) {
 		err = parse_result(&r->results[r->n_results++], element);

@@ -140,7 +140,8 @@ static int object_get(const cJSON *object, const char *const *keys, const cJSON 
 
 	if (!cJSON_IsObject(object))
 		return -EINVAL;
-	memset(values, 0, n * sizeof(*values));
+	for (size_t i = 0; i < n; i++)
+		values[i] = NULL;
 	cJSON_ArrayForEach (child, object) {
 		for (size_t i = 0; i < n; i++) {
 			if (strcmp(child->string, keys[i]) != 0)

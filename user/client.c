@@ -2,7 +2,7 @@
 #include "client.h"
 
 #include "client_int.h"
-#include "dns_msg.h"
+#include "dns_name.h"
 #include "log.h"
 #include "peerapi_msg.h"
 

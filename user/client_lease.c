@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_lease: how leases end, rest and come back: by disuse, by a new netmap, after a restart. */
 #include "client_int.h"
-#include "dns_msg.h"
 #include "log.h"
 
 #include <errno.h>

@@ -456,6 +456,10 @@ static int start(struct controller *c)
 	};
 	int err;
 
+	/* Watched before it is read, so that no change falls in between. */
+	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
+	if (err)
+		return log_errno(-err, "watch %s", f->netmap);
 	err = read_netmap(c, &c->nm);
 	if (!err)
 		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
@@ -480,8 +484,6 @@ static int start(struct controller *c)
 		err = listen_connector(c);
 	if (!err)
 		err = open_handles(c);
-	if (!err)
-		err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	return err;
 }
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dns_name.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+#define MAX_NAME  255
+#define MAX_LABEL 63
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* One byte of a label, escaped or not; -EINVAL for half an escape. */
+static int take_byte(const char **text)
+{
+	const char *t = *text;
+	int v;
+
+	if (*t != '\\') {
+		*text = t + 1;
+		return (uint8_t)*t;
+	}
+	if (is_digit(t[1]) && is_digit(t[2]) && is_digit(t[3])) {
+		v = (t[1] - '0') * 100 + (t[2] - '0') * 10 + (t[3] - '0');
+		*text = t + 4;
+		return v > 255 ? -EINVAL : v;
+	}
+	if (!t[1])
+		return -EINVAL;
+	*text = t + 2;
+	return (uint8_t)t[1];
+}
+
+int dns_name_wire(uint8_t *out, const char *text)
+{
+	int label = 0, len = 1; /* `label`: where this label's length byte is */
+
+	if (text[0] == '.' && !text[1])
+		text++;
+	while (*text) {
+		int c;
+
+		if (*text == '.') {
+			if (len == label + 1)
+				return -EINVAL;
+			out[label] = (uint8_t)(len - label - 1);
+			label = len++;
+			text++;
+			if (len > MAX_NAME)
+				return -EINVAL;
+			continue;
+		}
+		c = take_byte(&text);
+		if (c < 0 || len - label > MAX_LABEL || len >= MAX_NAME)
+			return -EINVAL;
+		out[len++] = (uint8_t)c;
+	}
+	out[label] = (uint8_t)(len - label - 1);
+	if (!out[label])
+		return label + 1; /* the text ended with a dot, or was the root */
+	if (len >= MAX_NAME)
+		return -EINVAL;
+	out[len++] = 0;
+	return len;
+}

@@ -25,7 +25,7 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 	peer = c25_peer_of(m->peer);
 	if (!peer)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
-	if (c25_nat(skb, l2, p, NULL, &m->transit, NULL, C25_NAT_DST))
+	if (c25_nat(skb, l2, p, NULL, &m->transit, 0, C25_NAT_DST))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
@@ -57,7 +57,7 @@ static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
 
 	if (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer))
 		return c25_drop(skb, l2, p, C25_REASON_WRONG_CONNECTOR);
-	if (c25_nat(skb, l2, p, &t->magic, NULL, NULL, C25_NAT_SRC))
+	if (c25_nat(skb, l2, p, &t->magic, NULL, 0, C25_NAT_SRC))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);

@@ -10,39 +10,6 @@
 #include "c25_nat.h"
 #include "c25_tunnel.h"
 
-/* Drops a peer's packet for want of a way on, and tells its sender so. */
-static __always_inline int c25_connector_refuse(struct __sk_buff *skb, const __u32 l2,
-						const struct c25_pkt *p,
-						const struct c25_overlay *o, __u32 peer,
-						__u32 reason, __u8 type, __u8 code, __u32 mtu)
-{
-	struct c25_icmp e = { .type = type, .code = code, .mtu = mtu };
-
-	c25_count(skb, l2, reason);
-	c25_tell(C25_EVENT_DROP, reason, &p->t, peer);
-	return c25_refuse_peer(skb, l2, p, o, peer, &e);
-}
-
-static __always_inline int c25_refuse_filtered(struct __sk_buff *skb, const __u32 l2,
-					       const struct c25_pkt *p, const struct c25_overlay *o,
-					       __u32 peer, __u32 reason)
-{
-	return c25_connector_refuse(skb, l2, p, o, peer, reason,
-				    p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH,
-				    p->v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED, 0);
-}
-
-/* Host unreachable, address unreachable: not the codes that mean an unknown mapping. */
-static __always_inline int c25_refuse_unreachable(struct __sk_buff *skb, const __u32 l2,
-						  const struct c25_pkt *p,
-						  const struct c25_overlay *o, __u32 peer,
-						  __u32 reason)
-{
-	return c25_connector_refuse(skb, l2, p, o, peer, reason,
-				    p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH,
-				    p->v6 ? ICMPV6_ADDR_UNREACH : ICMP_HOST_UNREACH, 0);
-}
-
 /* Next hop and its link address towards the real address. The length is left out of the question
  * for GSO packets: their segments fit. */
 static __always_inline long c25_route(struct __sk_buff *skb, const __u32 l2,
@@ -127,80 +94,83 @@ static __always_inline struct c25_mapping *c25_mapping_of(const struct c25_pkt *
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
 
-/* The flow's or the mapping's packet on its way out; `f` or `m` is given. */
-static __always_inline int c25_connector_send(struct __sk_buff *skb, const __u32 l2,
-					      const struct c25_pkt *p, const struct c25_overlay *o,
-					      struct c25_flow *f, struct c25_mapping *m, __u32 peer)
+/*
+ * The flow of a packet that goes out by `oif`: `f`, or a new one under the mapping `m`. NULL: the
+ * reason is in `e`.
+ */
+static __always_inline struct c25_flow *c25_flow_by(struct __sk_buff *skb, const struct c25_pkt *p,
+						    struct c25_flow *f, struct c25_mapping *m,
+						    __u32 oif, struct c25_icmp *e)
 {
-	const struct c25_addr *real = f ? &f->in.src : &m->real;
-	__u32 bytes = skb->len - l2, oif;
+	struct c25_birth b = { 0 };
+	struct c25_dev *dev;
+
+	if (f) {
+		if (f->uplink == oif)
+			return f;
+		f->state = C25_FLOW_REVOKED;
+		e->reason = C25_REASON_REROUTED;
+		return NULL;
+	}
+	dev = bpf_map_lookup_elem(&c25_devs, &oif);
+	e->reason = C25_REASON_NOT_UPLINK;
+	if (!dev || !(dev->flags & C25_DEV_UPLINK))
+		return NULL;
+	c25_addr_copy(&b.uplink_addr, p->v6 ? &dev->addr6 : &dev->addr4);
+	e->reason = C25_REASON_NO_UPLINK_ADDR;
+	if (c25_addr_none(&b.uplink_addr))
+		return NULL;
+	c25_addr_copy(&b.real, &m->real);
+	b.uplink = oif;
+	b.peer = e->peer;
+	b.app = m->app;
+	f = c25_flow_make(skb, p, &b);
+	e->reason = b.reason;
+	if (f)
+		m->last_seen = f->last_seen;
+	return f;
+}
+
+/* On to the real address; `f` or `m` is given, and the peer it is for. */
+static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 l2,
+					     const struct c25_pkt *p, const struct c25_overlay *o,
+					     struct c25_flow *f, struct c25_mapping *m, __u32 peer)
+{
+	struct c25_icmp e = { .peer = peer };
+	__u32 bytes = skb->len - l2;
 	struct bpf_fib_lookup fib;
-	struct c25_tuple n;
+	__u32 ports;
 	long found;
 
-	if (p->ttl <= 1)
-		return c25_connector_refuse(skb, l2, p, o, peer, C25_REASON_TTL,
-					    p->v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED, 0, 0);
-	found = c25_route(skb, l2, p, real, &fib);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return c25_connector_refuse(skb, l2, p, o, peer, C25_REASON_TOO_BIG,
-					    p->v6 ? ICMPV6_PKT_TOOBIG : ICMP_DEST_UNREACH,
-					    p->v6 ? 0 : ICMP_FRAG_NEEDED, fib.mtu_result);
-	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
-		return c25_refuse_unreachable(skb, l2, p, o, peer, C25_REASON_NOT_UPLINK);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return c25_refuse_unreachable(skb, l2, p, o, peer, C25_REASON_NO_ROUTE);
-	oif = fib.ifindex;
-	if (!f) {
-		struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
-		struct c25_birth b = { 0 };
-
-		if (!dev || !(dev->flags & C25_DEV_UPLINK))
-			return c25_refuse_unreachable(skb, l2, p, o, peer, C25_REASON_NOT_UPLINK);
-		c25_addr_copy(&b.uplink_addr, p->v6 ? &dev->addr6 : &dev->addr4);
-		if (c25_addr_none(&b.uplink_addr))
-			return c25_refuse_unreachable(skb, l2, p, o, peer,
-						      C25_REASON_NO_UPLINK_ADDR);
-		c25_addr_copy(&b.real, real);
-		b.uplink = oif;
-		b.peer = peer;
-		b.app = m->app;
-		f = c25_flow_make(skb, p, &b);
-		if (!f)
-			return c25_refuse_unreachable(skb, l2, p, o, peer, b.reason);
-		m->last_seen = f->last_seen;
-	} else if (f->uplink != oif) {
-		f->state = C25_FLOW_REVOKED;
-		return c25_refuse_unreachable(skb, l2, p, o, peer, C25_REASON_REROUTED);
+	if (p->ttl <= 1) {
+		c25_icmp_expired(&e, p->v6);
+		e.reason = C25_REASON_TTL;
+		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
+	found = c25_route(skb, l2, p, f ? &f->in.src : &m->real, &fib);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		c25_icmp_too_big(&e, p->v6, fib.mtu_result);
+		e.reason = C25_REASON_TOO_BIG;
+		return c25_refuse_peer(skb, l2, p, o, &e);
+	}
+	c25_icmp_unreachable(&e, p->v6);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) {
+		e.reason = found == BPF_FIB_LKUP_RET_NOT_FWDED ? C25_REASON_NOT_UPLINK :
+								 C25_REASON_NO_ROUTE;
+		return c25_refuse_peer(skb, l2, p, o, &e);
+	}
+	f = c25_flow_by(skb, p, f, m, fib.ifindex, &e);
+	if (!f)
+		return c25_refuse_peer(skb, l2, p, o, &e);
 
-	n.sport = p->t.proto == IPPROTO_TCP || p->t.proto == IPPROTO_UDP ? f->in.dport :
-									   f->in.sport;
-	n.dport = p->t.dport;
-	if (c25_nat(skb, l2, p, &f->in.dst, &f->in.src, &n,
+	ports = c25_has_ports(&p->t) ? c25_ports(f->in.dport, p->t.dport) :
+				       c25_ports(f->in.sport, 0);
+	if (c25_nat(skb, l2, p, &f->in.dst, &f->in.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	c25_flow_touch(f, p, C25_OUT, bytes);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
 	return c25_to_uplink(skb, l2, &fib, found);
-}
-
-/* A packet to a transit address of no flow, from this peer. */
-static __always_inline int c25_connector_first(struct __sk_buff *skb, const __u32 l2,
-					       const struct c25_pkt *p, const struct c25_overlay *o,
-					       __u32 peer)
-{
-	struct c25_mapping *m = c25_mapping_of(p, peer);
-	__u32 reason;
-
-	if (!m)
-		return c25_refuse_filtered(skb, l2, p, o, peer, C25_REASON_NO_MAPPING);
-	if (p->frag)
-		return c25_drop(skb, l2, p, C25_REASON_FRAGMENT);
-	reason = c25_may_start(p);
-	if (reason != C25_REASON_PASS)
-		return c25_drop(skb, l2, p, reason);
-	return c25_connector_send(skb, l2, p, o, NULL, m, peer);
 }
 
 /* A packet that may belong to a flow of a peer; NULL: none. */
@@ -241,7 +211,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	struct c25_overlay *o = c25_overlay_dev();
 	__u32 bytes = skb->len - l2;
 	struct c25_flow *f;
-	struct c25_tuple n;
+	__u32 ports;
 	long verdict;
 	int port = p->frag ? -1 : c25_reply_port(p);
 
@@ -257,14 +227,9 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	if (p->ttl <= 1)
 		return c25_drop(skb, l2, p, C25_REASON_TTL);
 
-	if (p->t.proto == IPPROTO_TCP || p->t.proto == IPPROTO_UDP) {
-		n.sport = p->t.sport;
-		n.dport = f->out.sport;
-	} else {
-		n.sport = f->out.sport;
-		n.dport = 0;
-	}
-	if (c25_nat(skb, l2, p, &f->out.dst, &f->out.src, &n,
+	ports = c25_has_ports(&p->t) ? c25_ports(p->t.sport, f->out.sport) :
+				       c25_ports(f->out.sport, 0);
+	if (c25_nat(skb, l2, p, &f->out.dst, &f->out.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o))

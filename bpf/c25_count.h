@@ -67,8 +67,8 @@ static __always_inline int c25_pass(struct __sk_buff *skb, const __u32 l2, __u32
 	return TC_ACT_UNSPEC;
 }
 
-static __always_inline int c25_drop(struct __sk_buff *skb, const __u32 l2, const struct c25_pkt *p,
-				    __u32 reason)
+static __noinline int c25_drop(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+			       __u32 reason)
 {
 	c25_count(skb, l2, reason);
 	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);

@@ -33,6 +33,12 @@
 #define C25_OUT  0
 #define C25_BACK 1
 
+/* Else the flow is of ICMP echo, with its identifier. */
+static __always_inline int c25_has_ports(const struct c25_tuple *t)
+{
+	return t->proto == IPPROTO_TCP || t->proto == IPPROTO_UDP;
+}
+
 static __always_inline int c25_flow_lives(const struct c25_flow *f)
 {
 	return f->state == C25_FLOW_NEW || f->state == C25_FLOW_ESTABLISHED ||
@@ -218,7 +224,7 @@ static __always_inline int c25_port_taken(struct __sk_buff *skb, const struct c2
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (in->proto != IPPROTO_TCP && in->proto != IPPROTO_UDP)
+	if (!c25_has_ports(in))
 		return 0;
 	if (c25_addr_is4(&in->dst)) {
 		t.ipv4.saddr = c25_addr_w(&in->src, 3);
@@ -261,7 +267,7 @@ static long c25_probe_port(__u32 i, struct c25_probe *pr)
 	if (!f)
 		return 1;
 	port = bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
-	if (f->in.proto == IPPROTO_TCP || f->in.proto == IPPROTO_UDP)
+	if (c25_has_ports(&f->in))
 		f->in.dport = port;
 	else
 		f->in.sport = port;

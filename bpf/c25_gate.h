@@ -86,10 +86,31 @@ static __always_inline int c25_gate_self(struct __sk_buff *skb, const __u32 l2,
 	return c25_pass(skb, l2, C25_REASON_OVERLAY_IN);
 }
 
+/* To a transit address, of no flow. With a mapping in `m` it may start one; else it is done. */
+static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
+					  const struct c25_pkt *p, const struct c25_overlay *o,
+					  __u32 peer, struct c25_mapping **m)
+{
+	struct c25_icmp e = { .reason = C25_REASON_NO_MAPPING, .peer = peer };
+	struct c25_mapping *found = c25_mapping_of(p, peer);
+	__u32 reason;
+
+	if (!found) {
+		c25_icmp_filtered(&e, p->v6);
+		return c25_refuse_peer(skb, l2, p, o, &e);
+	}
+	reason = p->frag ? C25_REASON_FRAGMENT : c25_may_start(p);
+	if (reason != C25_REASON_PASS)
+		return c25_drop(skb, l2, p, reason);
+	*m = found;
+	return TC_ACT_UNSPEC;
+}
+
 /* In from a source that is no transit address of ours, and of no flow. */
 static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
-					     const struct c25_addr *outer)
+					     const struct c25_addr *outer, struct c25_mapping **m,
+					     __u32 *peer)
 {
 	struct c25_net *src = c25_net_of(&p->t.src), *dst = c25_net_of(&p->t.dst);
 
@@ -104,7 +125,8 @@ static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
 		if (!c25_is_peer(src->peer, outer))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_OUTER);
-		return c25_connector_first(skb, l2, p, o, src->peer);
+		*peer = src->peer;
+		return c25_gate_first(skb, l2, p, o, src->peer, m);
 	}
 	if (src && src->kind == C25_NET_TRANSIT)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TRANSIT);
@@ -115,9 +137,12 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 {
 	struct c25_addr outer __attribute__((aligned(8))) = { 0 };
 	struct c25_transit *t = NULL;
-	struct c25_overlay *o;
+	struct c25_mapping *m = NULL;
 	struct c25_flow *f = NULL;
+	struct c25_overlay *o;
 	struct c25_pkt p;
+	__u32 peer = 0;
+	int verdict;
 
 	/* An ICMP error of our own to a program or pod here. */
 	if (c25_take_mark(skb))
@@ -143,13 +168,18 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 		return c25_client_in(skb, l2, &p, o, t, &outer);
 	if (c25_connector)
 		f = c25_connector_flow(&p);
-	if (!f)
-		return c25_gate_in_other(skb, l2, &p, o, &outer);
-	if (!c25_is_peer(f->peer, &outer))
-		return c25_drop(skb, l2, &p, C25_REASON_SPOOFED_OUTER);
-	if (f->state == C25_FLOW_REVOKED)
-		return c25_drop(skb, l2, &p, C25_REASON_REVOKED);
-	return c25_connector_send(skb, l2, &p, o, f, NULL, f->peer);
+	if (!f) {
+		verdict = c25_gate_in_other(skb, l2, &p, o, &outer, &m, &peer);
+		if (!m)
+			return verdict;
+	} else {
+		peer = f->peer;
+		if (!c25_is_peer(peer, &outer))
+			return c25_drop(skb, l2, &p, C25_REASON_SPOOFED_OUTER);
+		if (f->state == C25_FLOW_REVOKED)
+			return c25_drop(skb, l2, &p, C25_REASON_REVOKED);
+	}
+	return c25_connector_out(skb, l2, &p, o, f, m, peer);
 }
 
 static __always_inline int c25_uplink(struct __sk_buff *skb, const __u32 l2)

@@ -15,8 +15,9 @@
 #define C25_SUM_CHUNK 512
 
 struct c25_icmp {
-	struct c25_addr src __attribute__((aligned(8)));
 	__u32 mtu; /* "too big" only */
+	__u32 reason;
+	__u32 peer; /* connector: whom it goes to */
 	__u8 type;
 	__u8 code;
 };
@@ -74,7 +75,7 @@ static __always_inline __u32 c25_sum(struct __sk_buff *skb, __u32 off, __u32 len
 
 static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
 					    const struct c25_pkt *p, const struct c25_icmp *e,
-					    __u32 quoted, __u32 sum)
+					    const struct c25_addr *src, __u32 quoted, __u32 sum)
 {
 	struct c25_icmp4_hdr h = { 0 };
 
@@ -84,7 +85,7 @@ static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
 	h.ip.tot_len = bpf_htons(sizeof(h) + quoted);
 	h.ip.ttl = 64;
 	h.ip.protocol = IPPROTO_ICMP;
-	h.ip.saddr = c25_addr_w(&e->src, 3);
+	h.ip.saddr = c25_addr_w(src, 3);
 	h.ip.daddr = c25_addr_w(&p->t.src, 3);
 	h.ip.check = ~c25_fold16(bpf_csum_diff(NULL, 0, (__be32 *)&h.ip, sizeof(h.ip), 0));
 	h.icmp.type = e->type;
@@ -97,7 +98,7 @@ static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
 
 static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
 					    const struct c25_pkt *p, const struct c25_icmp *e,
-					    __u32 quoted, __u32 sum)
+					    const struct c25_addr *src, __u32 quoted, __u32 sum)
 {
 	struct c25_icmp6_hdr h = { 0 };
 	__be32 pseudo[2] = { bpf_htonl(sizeof(h.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
@@ -106,7 +107,7 @@ static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
 	h.ip.payload_len = bpf_htons(sizeof(h.icmp) + quoted);
 	h.ip.nexthdr = IPPROTO_ICMPV6;
 	h.ip.hop_limit = 64;
-	c25_write_addr6(&h.ip.saddr, &e->src);
+	c25_write_addr6(&h.ip.saddr, src);
 	c25_write_addr6(&h.ip.daddr, &p->t.src);
 	h.icmp.icmp6_type = e->type;
 	h.icmp.icmp6_code = e->code;
@@ -120,7 +121,7 @@ static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
 
 /* The packet becomes the error; link addresses and the way out are the caller's. */
 static __noinline long c25_icmp_make(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				     const struct c25_icmp *e)
+				     const struct c25_icmp *e, const struct c25_addr *src)
 {
 	__u32 quoted = skb->len - l2, most = p->v6 ? C25_QUOTE6 : C25_QUOTE4, sum;
 
@@ -134,45 +135,69 @@ static __noinline long c25_icmp_make(struct __sk_buff *skb, __u32 l2, const stru
 				p->v6 ? sizeof(struct c25_icmp6_hdr) : sizeof(struct c25_icmp4_hdr),
 				BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	return p->v6 ? c25_icmp_write6(skb, l2, p, e, quoted, sum) :
-		       c25_icmp_write4(skb, l2, p, e, quoted, sum);
+	return p->v6 ? c25_icmp_write6(skb, l2, p, e, src, quoted, sum) :
+		       c25_icmp_write4(skb, l2, p, e, src, quoted, sum);
+}
+
+/* Administratively prohibited: says that a mapping is not known here. */
+static __always_inline void c25_icmp_filtered(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
+	e->code = v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED;
+}
+
+static __always_inline void c25_icmp_unreachable(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
+	e->code = v6 ? ICMPV6_ADDR_UNREACH : ICMP_HOST_UNREACH;
+}
+
+static __always_inline void c25_icmp_too_big(struct c25_icmp *e, __u8 v6, __u32 mtu)
+{
+	e->type = v6 ? ICMPV6_PKT_TOOBIG : ICMP_DEST_UNREACH;
+	e->code = v6 ? 0 : ICMP_FRAG_NEEDED;
+	e->mtu = mtu;
+}
+
+static __always_inline void c25_icmp_expired(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED;
 }
 
 /*
  * Client: refuses a packet on its way out, to the program or pod that sent it. The error comes
  * from the address asked for: the kernel takes none that comes in from an address of its own.
  */
-static __always_inline int c25_refuse_local(struct __sk_buff *skb, const __u32 l2,
-					    const struct c25_pkt *p, const struct c25_overlay *o,
-					    __u32 reason)
+static __noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				       const struct c25_overlay *o, __u32 reason)
 {
-	struct c25_icmp e = { 0 };
-	int verdict = c25_drop(skb, l2, p, reason);
+	struct c25_icmp e = { .reason = reason };
 
+	c25_count(skb, l2, reason);
+	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
 	if (!c25_icmp_wanted(p))
-		return verdict;
-	c25_addr_copy(&e.src, &p->t.dst);
-	e.type = p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
-	e.code = p->v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED;
-	if (c25_icmp_make(skb, l2, p, &e))
-		return verdict;
+		return TC_ACT_SHOT;
+	c25_icmp_filtered(&e, p->v6);
+	if (c25_icmp_make(skb, l2, p, &e, &p->t.dst))
+		return TC_ACT_SHOT;
 	if (l2 && c25_set_macs(skb, o->mac, o->mac))
-		return verdict;
+		return TC_ACT_SHOT;
 	c25_mark(skb);
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 
 /* Connector: refuses a peer's packet, back through the tunnel, from the own overlay address. */
-static __always_inline int c25_refuse_peer(struct __sk_buff *skb, const __u32 l2,
-					   const struct c25_pkt *p, const struct c25_overlay *o,
-					   __u32 peer, struct c25_icmp *e)
+static __noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				      const struct c25_overlay *o, struct c25_icmp *e)
 {
+	const struct c25_addr *src = p->v6 ? &o->addr6 : &o->addr4;
 	long verdict;
 
-	c25_addr_copy(&e->src, p->v6 ? &o->addr6 : &o->addr4);
-	if (c25_addr_none(&e->src) || !c25_icmp_wanted(p) || c25_icmp_make(skb, l2, p, e))
+	c25_count(skb, l2, e->reason);
+	c25_tell(C25_EVENT_DROP, e->reason, &p->t, e->peer);
+	if (c25_addr_none(src) || !c25_icmp_wanted(p) || c25_icmp_make(skb, l2, p, e, src))
 		return TC_ACT_SHOT;
-	verdict = c25_to_peer(skb, l2, o, peer, p->v6);
+	verdict = c25_to_peer(skb, l2, o, e->peer, p->v6);
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }
 

@@ -74,6 +74,14 @@ static __always_inline void c25_write_addr6(struct in6_addr *to, const struct c2
 		w[i] = c25_addr_w(from, i);
 }
 
+/* Ports as they stand in the packet, the first two bytes first. ICMP echo has the first only. */
+static __always_inline __u32 c25_ports(__be16 sport, __be16 dport)
+{
+	__be16 both[2] = { sport, dport };
+
+	return *(c25_u32 *)both;
+}
+
 /* The pseudo header's part of the L4 checksum. */
 static __always_inline long c25_nat_pseudo(struct __sk_buff *skb, const struct c25_pkt *p, int off,
 					   __u64 diff, __u64 mangled)
@@ -90,13 +98,14 @@ static __always_inline long c25_nat_pseudo(struct __sk_buff *skb, const struct c
 	return err;
 }
 
-static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_pkt *p,
-				       const struct c25_tuple *n, const __u32 what, __u64 diff)
+static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_pkt *p, __u32 ports,
+				       const __u32 what, __u64 diff)
 {
 	__u64 mangled = p->t.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	int off = c25_csum_off(p->t.proto);
 	int icmp = p->t.proto == IPPROTO_ICMP || p->t.proto == IPPROTO_ICMPV6;
-	__u32 old_ports, new_ports;
+	__u32 old = *(c25_u32 *)&p->t.sport;
+	__be16 id = *(__be16 *)&ports;
 
 	if (off < 0)
 		return 0;
@@ -105,27 +114,25 @@ static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_p
 	if (!(what & C25_NAT_PORTS))
 		return 0;
 
-	old_ports = *(c25_u32 *)&p->t.sport;
-	new_ports = *(c25_u32 *)&n->sport;
-	if (old_ports == new_ports)
+	if (old == ports)
 		return 0;
 	if (icmp) {
-		if (bpf_l4_csum_replace(skb, p->l4 + off, p->t.sport, n->sport, 2))
+		if (bpf_l4_csum_replace(skb, p->l4 + off, p->t.sport, id, 2))
 			return -1;
-		return bpf_skb_store_bytes(skb, p->l4 + 4, &n->sport, 2, 0);
+		return bpf_skb_store_bytes(skb, p->l4 + 4, &id, 2, 0);
 	}
-	if (bpf_l4_csum_replace(skb, p->l4 + off, old_ports, new_ports, mangled | 4))
+	if (bpf_l4_csum_replace(skb, p->l4 + off, old, ports, mangled | 4))
 		return -1;
-	return bpf_skb_store_bytes(skb, p->l4, &n->sport, 4, 0);
+	return bpf_skb_store_bytes(skb, p->l4, &ports, 4, 0);
 }
 
 /*
- * Rewrites what `what`, a constant, names to the values of `n`. Non-zero: the packet is cut short
+ * Rewrites what `what`, a constant, names. Non-zero: the packet is cut short
  * or a helper failed, and it must be dropped.
  */
 static __always_inline long c25_nat(struct __sk_buff *skb, const __u32 l2, const struct c25_pkt *p,
 				    const struct c25_addr *src, const struct c25_addr *dst,
-				    const struct c25_tuple *n, const __u32 what)
+				    __u32 ports, const __u32 what)
 {
 	void *data, *end;
 	__u64 diff = 0;
@@ -134,7 +141,7 @@ static __always_inline long c25_nat(struct __sk_buff *skb, const __u32 l2, const
 		diff += c25_diff(&p->t.src, src, p->v6);
 	if (what & C25_NAT_DST)
 		diff += c25_diff(&p->t.dst, dst, p->v6);
-	if (p->frag != C25_FRAG_LATER && c25_nat_l4(skb, p, n, what, diff))
+	if (p->frag != C25_FRAG_LATER && c25_nat_l4(skb, p, ports, what, diff))
 		return -1;
 
 	data = c25_data(skb);

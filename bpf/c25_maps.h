@@ -10,8 +10,10 @@
 #include "c25_abi.h"
 
 /* Settings, fixed at load. */
-const volatile __u32 c25_cookie;         /* c25_meta.cookie */
-const volatile __u8 c25_tunnel_key;      /* --overlay vxlan */
+const volatile __u32 c25_cookie;    /* c25_meta.cookie */
+const volatile __u8 c25_tunnel_key; /* --overlay vxlan */
+const volatile __u8 c25_client = 1; /* roles of this node: the other's maps may be tiny */
+const volatile __u8 c25_connector = 1;
 const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
 const volatile __u16 c25_nat_hi = 29999;
 const volatile __u32 c25_max_flows = 262144;
@@ -47,6 +49,13 @@ struct {
 } c25_devs SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_overlay);
+	__uint(max_entries, 1);
+} c25_overlay SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
 	__type(value, struct c25_app);
@@ -72,6 +81,25 @@ struct {
 	__type(value, struct c25_tick);
 	__uint(max_entries, 1);
 } c25_tick SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32); /* enum c25_limit_kind */
+	__type(value, struct c25_limit);
+	__uint(max_entries, C25_LIMIT_MAX);
+} c25_limits SEC(".maps");
+
+/* Room for a packet's headers and for sums over it: the stack is too small. */
+struct c25_scratch {
+	__u8 b[520];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_scratch);
+	__uint(max_entries, 1);
+} c25_scratch SEC(".maps");
 
 /* Client. */
 
@@ -131,6 +159,14 @@ struct {
 	__type(value, struct c25_flow);
 	__uint(max_entries, 262144); /* set at load */
 } c25_flows SEC(".maps");
+
+/* Flows each peer holds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32); /* c25_peers */
+	__type(value, __u32);
+	__uint(max_entries, C25_MAX_PEERS);
+} c25_held SEC(".maps");
 
 /* Slots whose flow ended; a slot never used is taken from c25_tick.high. */
 struct {

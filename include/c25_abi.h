@@ -88,6 +88,20 @@ struct c25_dev {
 	__u8 pad[2];
 };
 
+/* c25_overlay[0]: the overlay device; written before the programs are attached. */
+struct c25_overlay {
+	struct c25_addr addr4; /* own overlay addresses; all zero: none */
+	struct c25_addr addr6;
+	struct c25_addr underlay4; /* own tunnel end; all zero: the kernel chooses */
+	struct c25_addr underlay6;
+	__u32 ifindex;
+	__u32 mtu; /* longest IP packet */
+	__u32 vni; /* with c25_tunnel_key */
+	__u8 mac[6];
+	__u8 l2; /* frames start with an Ethernet header */
+	__u8 pad;
+};
+
 /* c25_magic: client, by magic address. */
 #define C25_MAGIC_DEAD (1U << 0) /* refused or in quarantine: answer with an ICMP error */
 
@@ -201,6 +215,19 @@ struct c25_count {
 	__u64 bytes;
 };
 
+/* c25_limits: per CPU, by enum c25_limit_kind: how much of this second's share is used. */
+enum c25_limit_kind {
+	C25_LIMIT_DROP,
+	C25_LIMIT_UNMAPPED,
+	C25_LIMIT_ICMP,
+	C25_LIMIT_MAX,
+};
+
+struct c25_limit {
+	__u64 second;
+	__u64 used;
+};
+
 /* c25_events: ring buffer, rate-limited; the controller's only news from packets. */
 enum c25_event_kind {
 	C25_EVENT_UNMAPPED = 1, /* client: a connector does not know `transit` of ours */
@@ -222,6 +249,7 @@ struct c25_event {
 _Static_assert(sizeof(struct c25_meta) == 48, "layout");
 _Static_assert(sizeof(struct c25_peer) == 120, "layout");
 _Static_assert(sizeof(struct c25_dev) == 48, "layout");
+_Static_assert(sizeof(struct c25_overlay) == 84, "layout");
 _Static_assert(sizeof(struct c25_magic) == 48, "layout");
 _Static_assert(sizeof(struct c25_transit) == 48, "layout");
 _Static_assert(sizeof(struct c25_lease) == 320, "layout");
@@ -255,6 +283,7 @@ _Static_assert(sizeof(struct c25_app) == 256, "layout");
 	X(SPOOFED_OUTER, 1, "tunnel source does not belong to the inner source")                   \
 	X(SPOOFED_INNER, 1, "inner source belongs to no peer")                                     \
 	X(WRONG_CONNECTOR, 1, "reply from a peer that is not the mapping's connector")             \
+	X(STRAY, 1, "neither a peer's nor of a pool: nothing else may use the tunnel")             \
 	X(NO_TUNNEL, 1, "no underlay address known for the peer")                                  \
 	X(MALFORMED, 1, "headers cut short or not consistent")                                     \
 	X(FRAGMENT, 1, "fragment whose first one was not seen")                                    \
@@ -271,6 +300,7 @@ _Static_assert(sizeof(struct c25_app) == 256, "layout");
 	X(NOT_STARTED, 1, "TCP segment of no flow that does not start one")                        \
 	X(ICMP_NO_FLOW, 1, "ICMP error that quotes no flow")                                       \
 	X(REVOKED, 1, "flow no longer allowed")                                                    \
+	X(REROUTED, 1, "route left the flow's uplink, whose address it uses: flow ended")          \
 	X(INTERNAL, 1, "a kernel helper failed")
 
 enum c25_reason {

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_client: magic to transit on the way out, transit to magic on the way back. Stateless and at
+ * IP level, so that every protocol and every fragment passes.
+ */
+#ifndef C25_CLIENT_H
+#define C25_CLIENT_H
+
+#include "c25_count.h"
+#include "c25_icmp.h"
+#include "c25_nat.h"
+#include "c25_tunnel.h"
+
+/* A packet to a magic address with this mapping. */
+static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
+					  const struct c25_pkt *p, const struct c25_overlay *o,
+					  struct c25_magic *m)
+{
+	struct c25_tick *tick = c25_clock();
+	struct c25_peer *peer;
+	long verdict;
+
+	if (m->flags & C25_MAGIC_DEAD)
+		return c25_refuse_local(skb, l2, p, o, C25_REASON_DEAD_MAGIC);
+	peer = c25_peer_of(m->peer);
+	if (!peer)
+		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
+	if (c25_nat(skb, l2, p, NULL, &m->transit, 0, C25_NAT_DST))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+	if (c25_clamp_syn(skb, p, o))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+
+	if (c25_tunnel_key && c25_tunnel_to(skb, o, peer))
+		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
+	verdict = TC_ACT_UNSPEC;
+	if (!c25_tunnel_key && l2) {
+		c25_mark(skb);
+		verdict = c25_to_neighbour(skb->ifindex, peer, p->v6);
+		if (verdict < 0)
+			return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
+	}
+
+	if (tick && m->last_seen != tick->now)
+		m->last_seen = tick->now;
+	__sync_fetch_and_add(&m->packets, 1);
+	__sync_fetch_and_add(&m->bytes, skb->len - l2);
+	c25_count(skb, l2, C25_REASON_CLIENT_OUT);
+	return verdict;
+}
+
+/* A packet from a transit address of ours, out of the tunnel that ends at `outer`. */
+static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
+					 const struct c25_pkt *p, const struct c25_overlay *o,
+					 struct c25_transit *t, const struct c25_addr *outer)
+{
+	struct c25_tick *tick = c25_clock();
+
+	if (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer))
+		return c25_drop(skb, l2, p, C25_REASON_WRONG_CONNECTOR);
+	if (c25_nat(skb, l2, p, &t->magic, NULL, 0, C25_NAT_SRC))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+	if (c25_clamp_syn(skb, p, o))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+
+	if (tick && t->last_seen != tick->now)
+		t->last_seen = tick->now;
+	__sync_fetch_and_add(&t->packets, 1);
+	__sync_fetch_and_add(&t->bytes, skb->len - l2);
+	return c25_pass(skb, l2, C25_REASON_CLIENT_BACK);
+}
+
+/*
+ * Whether this is a connector's word that it does not know a mapping which lives here. The
+ * controller sends the mapping again; the program that sent the packet need not know.
+ */
+static __always_inline int c25_client_held(struct __sk_buff *skb, const struct c25_pkt *p,
+					   const struct c25_addr *outer)
+{
+	struct c25_tuple q __attribute__((aligned(8))) = { 0 };
+	struct c25_transit *t;
+	__u8 ip[40] __attribute__((aligned(8)));
+
+	if (p->frag || p->t.proto != (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
+	    p->type != (p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH) ||
+	    p->code != (p->v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED))
+		return 0;
+	if (p->v6) {
+		if (bpf_skb_load_bytes(skb, p->l4 + 8, ip, sizeof(struct ipv6hdr)))
+			return 0;
+		c25_addr_set6(&q.dst, (void *)(ip + 24));
+		q.proto = ip[6];
+	} else {
+		if (bpf_skb_load_bytes(skb, p->l4 + 8, ip, sizeof(struct iphdr)))
+			return 0;
+		c25_addr_set4(&q.dst, *(c25_u32 *)(ip + 16));
+		q.proto = ip[9];
+	}
+	t = bpf_map_lookup_elem(&c25_transit, &q.dst);
+	if (!t || (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer)))
+		return 0;
+	c25_addr_copy(&q.src, &p->t.src);
+	c25_tell(C25_EVENT_UNMAPPED, C25_REASON_UNMAPPED_HELD, &q, t->peer);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_flow: the connector's flows: made, looked up, ended, swept.
+ *
+ * A flow is a slot of c25_flows that two hashes lead to. It ends in two steps, so that no packet
+ * that still holds the slot sees another flow in it: out of both hashes (ENDED), and free again
+ * when the sweep passes next.
+ */
+#ifndef C25_FLOW_H
+#define C25_FLOW_H
+
+#include "c25_count.h"
+
+#define BPF_NOEXIST     1
+#define CLOCK_MONOTONIC 1
+
+#define C25_NSEC_PER_SEC 1000000000ULL
+
+/* Seconds without a packet: RFC 5382 REQ-5, RFC 4787 REQ-5, RFC 5508 REQ-2. */
+#define C25_TCP_ESTABLISHED 7440
+#define C25_TCP_TRANSITORY  240
+#define C25_UDP_NEW         120
+#define C25_UDP_ESTABLISHED 300
+#define C25_ICMP_IDLE       60
+
+#define C25_SWEEP_SLOTS  1024
+#define C25_SWEEP_PERIOD (100 * 1000 * 1000ULL)
+/* A pass over all slots takes at most this. */
+#define C25_SWEEP_PASS (20 * C25_NSEC_PER_SEC)
+
+#define C25_PORT_PROBES 128
+
+#define C25_OUT  0
+#define C25_BACK 1
+
+/* Else the flow is of ICMP echo, with its identifier. */
+static __always_inline int c25_has_ports(const struct c25_tuple *t)
+{
+	return t->proto == IPPROTO_TCP || t->proto == IPPROTO_UDP;
+}
+
+static __always_inline int c25_flow_lives(const struct c25_flow *f)
+{
+	return f->state == C25_FLOW_NEW || f->state == C25_FLOW_ESTABLISHED ||
+	       f->state == C25_FLOW_CLOSING;
+}
+
+/* The mapping a flow was made under, if it is still there. */
+static __always_inline struct c25_mapping *c25_flow_mapping(const struct c25_flow *f)
+{
+	struct c25_mapping_key k __attribute__((aligned(8)));
+	struct c25_peer *peer = c25_peer_of(f->peer);
+
+	if (!peer)
+		return NULL;
+	c25_addr_copy(&k.client, c25_addr_is4(&f->out.dst) ? &peer->overlay4 : &peer->overlay6);
+	c25_addr_copy(&k.transit, &f->out.dst);
+	return bpf_map_lookup_elem(&c25_mappings, &k);
+}
+
+/* Non-zero: this call ended it. */
+static __always_inline int c25_flow_end(struct c25_flow *f)
+{
+	__u32 state = f->state, peer = f->peer, *held;
+	struct c25_mapping *m;
+
+	if (state == C25_FLOW_FREE || state == C25_FLOW_ENDED ||
+	    __sync_val_compare_and_swap(&f->state, state, C25_FLOW_ENDED) != state)
+		return 0;
+	bpf_map_delete_elem(&c25_flow_out, &f->out);
+	bpf_map_delete_elem(&c25_flow_in, &f->in);
+	held = bpf_map_lookup_elem(&c25_held, &peer);
+	if (held)
+		__sync_fetch_and_add(held, -1);
+	m = c25_flow_mapping(f);
+	if (m) {
+		__sync_fetch_and_add(&m->packets, f->packets[C25_OUT] + f->packets[C25_BACK]);
+		__sync_fetch_and_add(&m->bytes, f->bytes[C25_OUT] + f->bytes[C25_BACK]);
+		if (m->last_seen < f->last_seen)
+			m->last_seen = f->last_seen;
+	}
+	return 1;
+}
+
+static __always_inline struct c25_flow *c25_flow_of(struct c25_flow_ref *ref)
+{
+	__u32 slot;
+
+	if (!ref)
+		return NULL;
+	slot = ref->slot;
+	return bpf_map_lookup_elem(&c25_flows, &slot);
+}
+
+/* A packet of the flow: counters, state, and once a second the stamps. */
+static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_pkt *p,
+					   const int dir, __u32 bytes)
+{
+	struct c25_tick *tick = c25_clock();
+
+	__sync_fetch_and_add(&f->packets[dir], 1);
+	__sync_fetch_and_add(&f->bytes[dir], bytes);
+	if (p->t.proto == IPPROTO_TCP) {
+		if (dir == C25_OUT && (p->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+		    f->state == C25_FLOW_CLOSING) {
+			/* The client uses its port anew. */
+			f->tcp_flags[C25_OUT] = f->tcp_flags[C25_BACK] = 0;
+			f->state = C25_FLOW_NEW;
+		}
+		if (p->tcp & ~f->tcp_flags[dir])
+			f->tcp_flags[dir] |= p->tcp;
+	}
+	if (p->tcp & (TCP_FIN | TCP_RST) && f->state != C25_FLOW_CLOSING)
+		f->state = C25_FLOW_CLOSING;
+	else if (dir == C25_BACK && f->state == C25_FLOW_NEW)
+		f->state = C25_FLOW_ESTABLISHED;
+	if (tick && f->last_seen != tick->now) {
+		f->last_seen = tick->now;
+		if (dir == C25_OUT) {
+			struct c25_mapping *m = c25_flow_mapping(f);
+
+			if (m)
+				m->last_seen = tick->now;
+		}
+	}
+}
+
+/* Idle seconds that a flow may live. */
+static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
+{
+	switch (f->out.proto) {
+	case IPPROTO_TCP:
+		/* Both sides have answered the other, and neither has closed. */
+		if (f->state == C25_FLOW_ESTABLISHED && f->tcp_flags[C25_OUT] & TCP_ACK)
+			return C25_TCP_ESTABLISHED;
+		return C25_TCP_TRANSITORY;
+	case IPPROTO_UDP:
+		return f->state == C25_FLOW_ESTABLISHED ? C25_UDP_ESTABLISHED : C25_UDP_NEW;
+	default:
+		return C25_ICMP_IDLE;
+	}
+}
+
+/* Whether the uplink still has the address that the flow uses. */
+static __always_inline int c25_flow_homed(const struct c25_flow *f)
+{
+	__u32 ifindex = f->uplink;
+	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
+
+	return dev && c25_addr_eq(c25_addr_is4(&f->in.dst) ? &dev->addr4 : &dev->addr6, &f->in.dst);
+}
+
+struct c25_sweep {
+	__u64 now;
+	__u32 first;
+	__u32 high;
+};
+
+static long c25_sweep_slot(__u32 i, struct c25_sweep *s)
+{
+	__u32 slot = s->first + i;
+	struct c25_flow *f;
+
+	if (slot >= s->high)
+		return 1;
+	f = bpf_map_lookup_elem(&c25_flows, &slot);
+	if (!f)
+		return 1;
+	switch (f->state) {
+	case C25_FLOW_FREE:
+		break;
+	case C25_FLOW_ENDED:
+		f->state = C25_FLOW_FREE;
+		bpf_map_push_elem(&c25_free, &slot, 0);
+		break;
+	case C25_FLOW_REVOKED:
+		c25_flow_end(f);
+		break;
+	default:
+		if (s->now >= f->last_seen + c25_flow_limit(f) || !c25_flow_homed(f))
+			c25_flow_end(f);
+	}
+	return 0;
+}
+
+static int c25_tick_run(void *map, int *key, struct c25_tick *t)
+{
+	__u64 period = C25_SWEEP_PERIOD;
+	struct c25_sweep s = { 0 };
+
+	t->now = bpf_ktime_get_boot_ns() / C25_NSEC_PER_SEC;
+	s.now = t->now;
+	s.first = t->cursor;
+	s.high = t->high;
+	if (s.high > c25_max_flows)
+		s.high = c25_max_flows;
+	if (s.high) {
+		bpf_loop(C25_SWEEP_SLOTS, c25_sweep_slot, &s, 0);
+		t->cursor = s.first + C25_SWEEP_SLOTS >= s.high ? 0 : s.first + C25_SWEEP_SLOTS;
+		if (C25_SWEEP_PASS * C25_SWEEP_SLOTS / s.high < period)
+			period = C25_SWEEP_PASS * C25_SWEEP_SLOTS / s.high;
+	}
+	bpf_timer_start(&t->timer, period, 0);
+	return 0;
+}
+
+/* Negative: the table is full. */
+static __always_inline long c25_slot_take(__u32 *slot)
+{
+	struct c25_tick *tick = c25_clock();
+
+	if (!bpf_map_pop_elem(&c25_free, slot))
+		return 0;
+	if (!tick || tick->high >= c25_max_flows)
+		return -1;
+	*slot = __sync_fetch_and_add(&tick->high, 1);
+	return *slot < c25_max_flows ? 0 : -1;
+}
+
+/* Whether the host itself has a socket that would take the flow's replies. */
+static __always_inline int c25_port_taken(struct __sk_buff *skb, const struct c25_tuple *in)
+{
+	struct bpf_sock_tuple t = { 0 };
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!c25_has_ports(in))
+		return 0;
+	if (c25_addr_is4(&in->dst)) {
+		t.ipv4.saddr = c25_addr_w(&in->src, 3);
+		t.ipv4.daddr = c25_addr_w(&in->dst, 3);
+		t.ipv4.sport = in->sport;
+		t.ipv4.dport = in->dport;
+		size = sizeof(t.ipv4);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			t.ipv6.saddr[i] = c25_addr_w(&in->src, i);
+			t.ipv6.daddr[i] = c25_addr_w(&in->dst, i);
+		}
+		t.ipv6.sport = in->sport;
+		t.ipv6.dport = in->dport;
+		size = sizeof(t.ipv6);
+	}
+	sk = in->proto == IPPROTO_TCP ? bpf_skc_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0) :
+					bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	return 1;
+}
+
+struct c25_probe {
+	struct __sk_buff *skb;
+	__u32 slot;
+	__u32 start;
+	__u32 step;
+	__u32 found;
+};
+
+static long c25_probe_port(__u32 i, struct c25_probe *pr)
+{
+	__u32 range = c25_nat_hi - c25_nat_lo + 1, slot = pr->slot;
+	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
+	struct c25_flow_ref ref = { .slot = slot };
+	__be16 port;
+
+	if (!f)
+		return 1;
+	port = bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
+	if (c25_has_ports(&f->in))
+		f->in.dport = port;
+	else
+		f->in.sport = port;
+	if (c25_port_taken(pr->skb, &f->in))
+		return 0;
+	if (bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST))
+		return 0;
+	pr->found = 1;
+	return 1;
+}
+
+/* One client port gets one port here towards every destination, where that is free (RFC 4787). */
+static __always_inline __u32 c25_port_hash(const struct c25_tuple *t)
+{
+	__u64 h = ((const c25_u64 *)t->src.b)[0] * 0x9e3779b97f4a7c15ULL;
+
+	h = (h ^ ((const c25_u64 *)t->src.b)[1]) * 0x9e3779b97f4a7c15ULL;
+	h = (h ^ (h >> 32) ^ t->sport ^ (__u64)t->proto << 16) * 0x9e3779b97f4a7c15ULL;
+	return h >> 32;
+}
+
+/* What a new flow is made from. */
+struct c25_birth {
+	struct c25_addr real __attribute__((aligned(8)));
+	struct c25_addr uplink_addr;
+	__u32 uplink;
+	__u32 peer;
+	__u32 app;
+	__u32 reason; /* out: why there is none */
+};
+
+static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_tuple *t,
+					  const struct c25_birth *b, __u64 now)
+{
+	__builtin_memset(f, 0, sizeof(*f));
+	f->out = *t;
+	c25_addr_copy(&f->in.src, &b->real);
+	c25_addr_copy(&f->in.dst, &b->uplink_addr);
+	f->in.sport = t->dport;
+	f->in.proto = t->proto;
+	f->peer = b->peer;
+	f->uplink = b->uplink;
+	f->app = b->app;
+	f->created = now;
+	f->last_seen = now;
+}
+
+/*
+ * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot
+ * without a port, or without being the first, goes through ENDED like any other.
+ */
+static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
+						 struct c25_birth *b)
+{
+	struct c25_probe pr = { .skb = skb };
+	struct c25_flow_ref ref = { 0 };
+	struct c25_tick *tick = c25_clock();
+	__u32 peer = b->peer, *held;
+	struct c25_flow *f;
+
+	held = bpf_map_lookup_elem(&c25_held, &peer);
+	if (!held || !tick)
+		return NULL;
+	b->reason = C25_REASON_QUOTA;
+	if (*held >= c25_peer_quota)
+		return NULL;
+	b->reason = C25_REASON_TABLE_FULL;
+	if (c25_slot_take(&ref.slot))
+		return NULL;
+	pr.slot = ref.slot;
+	f = bpf_map_lookup_elem(&c25_flows, &pr.slot);
+	if (!f)
+		return NULL;
+	c25_flow_fill(f, &p->t, b, tick->now);
+
+	pr.start = c25_port_hash(&p->t);
+	pr.step = 1 + (pr.start >> 20);
+	pr.start %= c25_nat_hi - c25_nat_lo + 1;
+	bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
+	b->reason = C25_REASON_NO_PORT;
+	if (!pr.found) {
+		f->state = C25_FLOW_ENDED;
+		return NULL;
+	}
+	__sync_fetch_and_add(held, 1);
+	f->state = C25_FLOW_NEW;
+	if (!bpf_map_update_elem(&c25_flow_out, &f->out, &ref, BPF_NOEXIST))
+		return f;
+
+	bpf_map_delete_elem(&c25_flow_in, &f->in);
+	__sync_fetch_and_add(held, -1);
+	f->state = C25_FLOW_ENDED;
+	b->reason = C25_REASON_TABLE_FULL;
+	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
+	return f && c25_flow_lives(f) ? f : NULL;
+}
+
+struct c25_revocation {
+	struct c25_mapping_key key;
+	__u32 ended;
+	__u32 high;
+};
+
+static long c25_revoke_slot(__u32 slot, struct c25_revocation *r)
+{
+	struct c25_flow *f;
+	struct c25_peer *peer;
+
+	if (slot >= r->high)
+		return 1;
+	f = bpf_map_lookup_elem(&c25_flows, &slot);
+	if (!f)
+		return 1;
+	if (!c25_flow_lives(f) || !c25_addr_eq(&f->out.dst, &r->key.transit))
+		return 0;
+	peer = c25_peer_of(f->peer);
+	if (!peer || !c25_addr_eq(c25_addr_is4(&f->out.dst) ? &peer->overlay4 : &peer->overlay6,
+				  &r->key.client))
+		return 0;
+	r->ended += c25_flow_end(f);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_icmp: turns a packet into the ICMP error about it (RFC 792, 1812, 4443).
+ */
+#ifndef C25_ICMP_H
+#define C25_ICMP_H
+
+#include "c25_count.h"
+#include "c25_nat.h"
+#include "c25_tunnel.h"
+
+/* As much of the packet as keeps the error within 576 (RFC 1812) or 1280 bytes (RFC 4443). */
+#define C25_QUOTE4    548
+#define C25_QUOTE6    1232
+#define C25_SUM_CHUNK 512
+
+struct c25_icmp {
+	__u32 mtu; /* "too big" only */
+	__u32 reason;
+	__u32 peer; /* connector: whom it goes to */
+	__u8 type;
+	__u8 code;
+};
+
+struct c25_icmp4_hdr {
+	struct iphdr ip;
+	struct icmphdr icmp;
+};
+
+struct c25_icmp6_hdr {
+	struct ipv6hdr ip;
+	struct icmp6hdr icmp;
+};
+
+/* Errors about errors, about what is no first fragment, and beyond the rate are not sent. */
+static __always_inline int c25_icmp_wanted(const struct c25_pkt *p)
+{
+	if (p->frag == C25_FRAG_LATER)
+		return 0;
+	if (p->t.proto == IPPROTO_ICMP && p->type != ICMP_ECHO && p->type != ICMP_ECHOREPLY)
+		return 0;
+	if (p->t.proto == IPPROTO_ICMPV6 && p->type < ICMPV6_ECHO)
+		return 0;
+	if (p->v6 ? p->t.src.b[0] == 0xff : p->t.src.b[12] >= 224 || !p->t.src.b[12])
+		return 0;
+	return c25_allowed(C25_LIMIT_ICMP, C25_ICMP_PER_SECOND);
+}
+
+/* Ones' complement sum of `len` bytes from `off`. */
+static __always_inline __u32 c25_sum(struct __sk_buff *skb, __u32 off, __u32 len)
+{
+	__u32 zero = 0, sum = 0;
+	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
+
+	if (!s)
+		return 0;
+	for (__u32 at = 0; at < 3 * C25_SUM_CHUNK; at += C25_SUM_CHUNK) {
+		__u32 n;
+
+		if (at >= len)
+			break;
+		n = len - at;
+		if (n > C25_SUM_CHUNK)
+			n = C25_SUM_CHUNK;
+		asm volatile("" : "+r"(n));
+		if (n < 1 || n > C25_SUM_CHUNK || bpf_skb_load_bytes(skb, off + at, s->b, n))
+			break;
+		s->b[n] = 0;
+		s->b[n + 1] = 0;
+		s->b[n + 2] = 0;
+		sum = bpf_csum_diff(NULL, 0, (__be32 *)s->b, (n + 3) & ~3U, sum);
+	}
+	return sum;
+}
+
+static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
+					    const struct c25_pkt *p, const struct c25_icmp *e,
+					    const struct c25_addr *src, __u32 quoted, __u32 sum)
+{
+	struct c25_icmp4_hdr h = { 0 };
+
+	h.ip.version = 4;
+	h.ip.ihl = 5;
+	h.ip.tos = 0xc0;
+	h.ip.tot_len = bpf_htons(sizeof(h) + quoted);
+	h.ip.ttl = 64;
+	h.ip.protocol = IPPROTO_ICMP;
+	h.ip.saddr = c25_addr_w(src, 3);
+	h.ip.daddr = c25_addr_w(&p->t.src, 3);
+	h.ip.check = ~c25_fold16(bpf_csum_diff(NULL, 0, (__be32 *)&h.ip, sizeof(h.ip), 0));
+	h.icmp.type = e->type;
+	h.icmp.code = e->code;
+	h.icmp.un.frag.mtu = bpf_htons(e->mtu);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&h.icmp, sizeof(h.icmp), sum);
+	h.icmp.checksum = ~c25_fold16(sum);
+	return bpf_skb_store_bytes(skb, l2, &h, sizeof(h), 0);
+}
+
+static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
+					    const struct c25_pkt *p, const struct c25_icmp *e,
+					    const struct c25_addr *src, __u32 quoted, __u32 sum)
+{
+	struct c25_icmp6_hdr h = { 0 };
+	__be32 pseudo[2] = { bpf_htonl(sizeof(h.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
+
+	h.ip.version = 6;
+	h.ip.payload_len = bpf_htons(sizeof(h.icmp) + quoted);
+	h.ip.nexthdr = IPPROTO_ICMPV6;
+	h.ip.hop_limit = 64;
+	c25_write_addr6(&h.ip.saddr, src);
+	c25_write_addr6(&h.ip.daddr, &p->t.src);
+	h.icmp.icmp6_type = e->type;
+	h.icmp.icmp6_code = e->code;
+	h.icmp.icmp6_dataun.un_data32[0] = bpf_htonl(e->mtu);
+	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), sum);
+	/* Addresses and the ICMP header lie together. */
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&h.ip.saddr, sizeof(h) - 8, sum);
+	h.icmp.icmp6_cksum = ~c25_fold16(sum);
+	return bpf_skb_store_bytes(skb, l2, &h, sizeof(h), 0);
+}
+
+/* The packet becomes the error; link addresses and the way out are the caller's. */
+static __noinline long c25_icmp_make(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				     const struct c25_icmp *e, const struct c25_addr *src)
+{
+	__u32 quoted = skb->len - l2, most = p->v6 ? C25_QUOTE6 : C25_QUOTE4, sum;
+
+	if (quoted > most)
+		quoted = most;
+	/* Also undoes GSO. */
+	if (bpf_skb_change_tail(skb, l2 + quoted, 0))
+		return -1;
+	sum = c25_sum(skb, l2, quoted);
+	if (bpf_skb_adjust_room(skb,
+				p->v6 ? sizeof(struct c25_icmp6_hdr) : sizeof(struct c25_icmp4_hdr),
+				BPF_ADJ_ROOM_MAC, 0))
+		return -1;
+	return p->v6 ? c25_icmp_write6(skb, l2, p, e, src, quoted, sum) :
+		       c25_icmp_write4(skb, l2, p, e, src, quoted, sum);
+}
+
+/* Administratively prohibited: says that a mapping is not known here. */
+static __always_inline void c25_icmp_filtered(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
+	e->code = v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED;
+}
+
+static __always_inline void c25_icmp_unreachable(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH;
+	e->code = v6 ? ICMPV6_ADDR_UNREACH : ICMP_HOST_UNREACH;
+}
+
+static __always_inline void c25_icmp_too_big(struct c25_icmp *e, __u8 v6, __u32 mtu)
+{
+	e->type = v6 ? ICMPV6_PKT_TOOBIG : ICMP_DEST_UNREACH;
+	e->code = v6 ? 0 : ICMP_FRAG_NEEDED;
+	e->mtu = mtu;
+}
+
+static __always_inline void c25_icmp_expired(struct c25_icmp *e, __u8 v6)
+{
+	e->type = v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED;
+}
+
+/*
+ * Client: refuses a packet on its way out, to the program or pod that sent it. The error comes
+ * from the address asked for: the kernel takes none that comes in from an address of its own.
+ */
+static __noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				       const struct c25_overlay *o, __u32 reason)
+{
+	struct c25_icmp e = { .reason = reason };
+
+	c25_count(skb, l2, reason);
+	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
+	if (!c25_icmp_wanted(p))
+		return TC_ACT_SHOT;
+	c25_icmp_filtered(&e, p->v6);
+	if (c25_icmp_make(skb, l2, p, &e, &p->t.dst))
+		return TC_ACT_SHOT;
+	if (l2 && c25_set_macs(skb, o->mac, o->mac))
+		return TC_ACT_SHOT;
+	c25_mark(skb);
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+/* Connector: refuses a peer's packet, back through the tunnel, from the own overlay address. */
+static __noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				      const struct c25_overlay *o, struct c25_icmp *e)
+{
+	const struct c25_addr *src = p->v6 ? &o->addr6 : &o->addr4;
+	long verdict;
+
+	c25_count(skb, l2, e->reason);
+	c25_tell(C25_EVENT_DROP, e->reason, &p->t, e->peer);
+	if (c25_addr_none(src) || !c25_icmp_wanted(p) || c25_icmp_make(skb, l2, p, e, src))
+		return TC_ACT_SHOT;
+	verdict = c25_to_peer(skb, l2, o, e->peer, p->v6);
+	return verdict < 0 ? TC_ACT_SHOT : verdict;
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_nat: rewrites addresses, ports, time to live and MSS, with every checksum they are in.
+ *
+ * The IPv4 header is written in place. L4 checksums go through the helper alone, which knows
+ * CHECKSUM_PARTIAL: there the addresses are in the sum and the ports are not, hence two calls.
+ */
+#ifndef C25_NAT_H
+#define C25_NAT_H
+
+#include "c25_parse.h"
+
+#define C25_EINVAL 22
+
+#define C25_NAT_SRC   (1U << 0)
+#define C25_NAT_DST   (1U << 1)
+#define C25_NAT_PORTS (1U << 2) /* ICMP echo: the identifier, from `sport` */
+#define C25_NAT_TTL   (1U << 3)
+
+#define C25_TCPOPT_EOL 0
+#define C25_TCPOPT_NOP 1
+#define C25_TCPOPT_MSS 2
+
+/* Offset of the checksum in the L4 header, or -1. */
+static __always_inline int c25_csum_off(__u8 proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return 16;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+		return 6;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return 2;
+	default:
+		return -1;
+	}
+}
+
+static __always_inline __u64 c25_diff(const struct c25_addr *old, const struct c25_addr *new,
+				      __u8 v6)
+{
+	__u64 sum = (__u64)(__u32)~c25_addr_w(old, 3) + c25_addr_w(new, 3);
+
+	if (v6) {
+		sum += (__u64)(__u32)~c25_addr_w(old, 0) + c25_addr_w(new, 0);
+		sum += (__u64)(__u32)~c25_addr_w(old, 1) + c25_addr_w(new, 1);
+		sum += (__u64)(__u32)~c25_addr_w(old, 2) + c25_addr_w(new, 2);
+	}
+	return sum;
+}
+
+static __always_inline __u32 c25_fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+static __always_inline __u16 c25_fold16(__u64 sum)
+{
+	__u32 s = c25_fold32(sum);
+
+	s = (s & 0xffff) + (s >> 16);
+	return (s & 0xffff) + (s >> 16);
+}
+
+static __always_inline void c25_write_addr6(struct in6_addr *to, const struct c25_addr *from)
+{
+	c25_u32 *w = (void *)to;
+
+	for (int i = 0; i < 4; i++)
+		w[i] = c25_addr_w(from, i);
+}
+
+/* Ports as they stand in the packet, the first two bytes first. ICMP echo has the first only. */
+static __always_inline __u32 c25_ports(__be16 sport, __be16 dport)
+{
+	__be16 both[2] = { sport, dport };
+
+	return *(c25_u32 *)both;
+}
+
+/* The pseudo header's part of the L4 checksum. */
+static __always_inline long c25_nat_pseudo(struct __sk_buff *skb, const struct c25_pkt *p, int off,
+					   __u64 diff, __u64 mangled)
+{
+	__u64 flags = BPF_F_PSEUDO_HDR | mangled;
+	long err;
+
+	if (!p->v6)
+		return bpf_l4_csum_replace(skb, p->l4 + off, 0, c25_fold32(diff), flags);
+	err = bpf_l4_csum_replace(skb, p->l4 + off, 0, c25_fold32(diff), flags | BPF_F_IPV6);
+	/* Before 6.16 the flag is unknown. */
+	if (err == -C25_EINVAL)
+		err = bpf_l4_csum_replace(skb, p->l4 + off, 0, c25_fold32(diff), flags);
+	return err;
+}
+
+static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_pkt *p, __u32 ports,
+				       const __u32 what, __u64 diff)
+{
+	__u64 mangled = p->t.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	int off = c25_csum_off(p->t.proto);
+	int icmp = p->t.proto == IPPROTO_ICMP || p->t.proto == IPPROTO_ICMPV6;
+	__u32 old = *(c25_u32 *)&p->t.sport;
+	__be16 id = *(__be16 *)&ports;
+
+	if (off < 0)
+		return 0;
+	if (p->t.proto != IPPROTO_ICMP && c25_nat_pseudo(skb, p, off, diff, mangled))
+		return -1;
+	if (!(what & C25_NAT_PORTS))
+		return 0;
+
+	if (old == ports)
+		return 0;
+	if (icmp) {
+		if (bpf_l4_csum_replace(skb, p->l4 + off, p->t.sport, id, 2))
+			return -1;
+		return bpf_skb_store_bytes(skb, p->l4 + 4, &id, 2, 0);
+	}
+	if (bpf_l4_csum_replace(skb, p->l4 + off, old, ports, mangled | 4))
+		return -1;
+	return bpf_skb_store_bytes(skb, p->l4, &ports, 4, 0);
+}
+
+/*
+ * Rewrites what `what`, a constant, names. Non-zero: the packet is cut short
+ * or a helper failed, and it must be dropped.
+ */
+static __always_inline long c25_nat(struct __sk_buff *skb, const __u32 l2, const struct c25_pkt *p,
+				    const struct c25_addr *src, const struct c25_addr *dst,
+				    __u32 ports, const __u32 what)
+{
+	void *data, *end;
+	__u64 diff = 0;
+
+	if (what & C25_NAT_SRC)
+		diff += c25_diff(&p->t.src, src, p->v6);
+	if (what & C25_NAT_DST)
+		diff += c25_diff(&p->t.dst, dst, p->v6);
+	if (p->frag != C25_FRAG_LATER && c25_nat_l4(skb, p, ports, what, diff))
+		return -1;
+
+	data = c25_data(skb);
+	end = c25_data_end(skb);
+	if (p->v6) {
+		struct ipv6hdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		if (what & C25_NAT_SRC)
+			c25_write_addr6(&ip->saddr, src);
+		if (what & C25_NAT_DST)
+			c25_write_addr6(&ip->daddr, dst);
+		if (what & C25_NAT_TTL)
+			ip->hop_limit--;
+	} else {
+		struct iphdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		diff += (__u16)~ip->check;
+		if (what & C25_NAT_SRC)
+			ip->saddr = c25_addr_w(src, 3);
+		if (what & C25_NAT_DST)
+			ip->daddr = c25_addr_w(dst, 3);
+		if (what & C25_NAT_TTL) {
+			diff += (__u16)~bpf_htons((__u16)ip->ttl << 8);
+			ip->ttl--;
+			diff += bpf_htons((__u16)ip->ttl << 8);
+		}
+		ip->check = ~c25_fold16(diff);
+	}
+	return 0;
+}
+
+/* Lowers the MSS of a SYN to `mss`. A SYN without the option is left alone (RFC 9293: 536). */
+static __noinline long c25_clamp_mss(struct __sk_buff *skb, __u32 l4, __u32 mss)
+{
+	__u8 h[4] __attribute__((aligned(4)));
+	__u32 off = 20, len;
+
+	if (bpf_skb_load_bytes(skb, l4 + 12, h, 1))
+		return -1;
+	len = (h[0] >> 4) * 4;
+	for (int i = 0; i < 12; i++) {
+		__u16 old, new = bpf_htons(mss);
+
+		if (off + 4 > len || bpf_skb_load_bytes(skb, l4 + off, h, 4))
+			return 0;
+		if (h[0] == C25_TCPOPT_EOL)
+			return 0;
+		if (h[0] == C25_TCPOPT_NOP) {
+			off++;
+			continue;
+		}
+		if (h[0] != C25_TCPOPT_MSS || h[1] != 4) {
+			if (h[1] < 2)
+				return 0;
+			off += h[1];
+			continue;
+		}
+		old = *(c25_u16 *)(h + 2);
+		if (bpf_ntohs(old) <= mss)
+			return 0;
+		if (bpf_skb_store_bytes(skb, l4 + off + 2, &new, 2, 0))
+			return -1;
+		if (off & 1) {
+			old = __builtin_bswap16(old);
+			new = __builtin_bswap16(new);
+		}
+		return bpf_l4_csum_replace(skb, l4 + 16, old, new, 2);
+	}
+	return 0;
+}
+
+static __always_inline long c25_clamp_syn(struct __sk_buff *skb, const struct c25_pkt *p,
+					  const struct c25_overlay *o)
+{
+	const __u32 headers = p->v6 ? 60 : 40;
+
+	if (p->t.proto != IPPROTO_TCP || !(p->tcp & TCP_SYN) || p->frag == C25_FRAG_LATER ||
+	    o->mtu <= headers)
+		return 0;
+	return c25_clamp_mss(skb, p->l4, o->mtu - headers);
+}
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_parse: a packet's headers as one tuple, IPv4 and IPv6 alike. Reads only.
+ */
+#ifndef C25_PARSE_H
+#define C25_PARSE_H
+
+#include <bpf/bpf_endian.h>
+
+#include "c25_maps.h"
+
+#define ETH_HLEN   14
+#define ETH_P_IP   0x0800
+#define ETH_P_IPV6 0x86DD
+
+#define IP_MF     0x2000
+#define IP_OFFSET 0x1fff
+
+/* Not enumerators in the kernel. */
+#define IPPROTO_HOPOPTS  0
+#define IPPROTO_ROUTING  43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_ICMPV6   58
+#define IPPROTO_DSTOPTS  60
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define ICMP_ECHOREPLY      0
+#define ICMP_DEST_UNREACH   3
+#define ICMP_HOST_UNREACH   1
+#define ICMP_FRAG_NEEDED    4
+#define ICMP_ECHO           8
+#define ICMP_TIME_EXCEEDED  11
+#define ICMP_PKT_FILTERED   13
+#define ICMPV6_DEST_UNREACH 1
+#define ICMPV6_ADM_PROHIB   1
+#define ICMPV6_ADDR_UNREACH 3
+#define ICMPV6_PKT_TOOBIG   2
+#define ICMPV6_TIME_EXCEED  3
+#define ICMPV6_ECHO         128
+#define ICMPV6_ECHOREPLY    129
+
+/* Longest chain of IPv6 extension headers that is followed. */
+#define C25_MAX_EXT 6
+/* Upper end of an L4 offset, as a mask: tells the verifier the bound the parser keeps. */
+#define C25_L4_MASK 0x3fff
+
+typedef __u64 __attribute__((may_alias)) c25_u64;
+typedef __u32 __attribute__((may_alias)) c25_u32;
+typedef __u16 __attribute__((may_alias)) c25_u16;
+
+enum c25_frag {
+	C25_FRAG_NONE,
+	C25_FRAG_FIRST,
+	C25_FRAG_LATER,
+};
+
+struct c25_pkt {
+	struct c25_tuple t __attribute__((aligned(8))); /* addresses only after c25_load_addrs() */
+	__u32 l4;                                       /* offset of the L4 header */
+	__u8 v6;
+	__u8 frag; /* enum c25_frag; a LATER one has neither ports nor type */
+	__u8 ttl;
+	__u8 tcp;  /* flags */
+	__u8 type; /* ICMP */
+	__u8 code;
+};
+
+enum c25_parsed {
+	C25_PARSED,
+	C25_PARSED_OTHER, /* not IP */
+	C25_PARSED_BAD,
+};
+
+/* Inline assembly, or clang makes a scalar of the packet pointer. */
+static __always_inline void *c25_data(struct __sk_buff *skb)
+{
+	void *p;
+
+	asm volatile("%[p] = *(u32 *)(%[skb] + %[off])"
+		     : [p] "=r"(p)
+		     : [skb] "r"(skb), [off] "i"(__builtin_offsetof(struct __sk_buff, data)));
+	return p;
+}
+
+static __always_inline void *c25_data_end(struct __sk_buff *skb)
+{
+	void *p;
+
+	asm volatile("%[p] = *(u32 *)(%[skb] + %[off])"
+		     : [p] "=r"(p)
+		     : [skb] "r"(skb), [off] "i"(__builtin_offsetof(struct __sk_buff, data_end)));
+	return p;
+}
+
+static __always_inline __u32 c25_addr_w(const struct c25_addr *a, int i)
+{
+	return ((const c25_u32 *)a->b)[i];
+}
+
+static __always_inline void c25_addr_copy(struct c25_addr *to, const struct c25_addr *from)
+{
+	((c25_u64 *)to->b)[0] = ((const c25_u64 *)from->b)[0];
+	((c25_u64 *)to->b)[1] = ((const c25_u64 *)from->b)[1];
+}
+
+static __always_inline void c25_addr_set4(struct c25_addr *to, __be32 a)
+{
+	((c25_u64 *)to->b)[0] = 0;
+	((c25_u32 *)to->b)[2] = bpf_htonl(0xffff);
+	((c25_u32 *)to->b)[3] = a;
+}
+
+/* Four-byte loads: in a packet an address is aligned to no more. */
+static __always_inline void c25_addr_set6(struct c25_addr *to, const struct in6_addr *from)
+{
+	const c25_u32 *w = (const void *)from;
+
+	((c25_u32 *)to->b)[0] = w[0];
+	((c25_u32 *)to->b)[1] = w[1];
+	((c25_u32 *)to->b)[2] = w[2];
+	((c25_u32 *)to->b)[3] = w[3];
+}
+
+static __always_inline int c25_addr_eq(const struct c25_addr *a, const struct c25_addr *b)
+{
+	return ((const c25_u64 *)a->b)[0] == ((const c25_u64 *)b->b)[0] &&
+	       ((const c25_u64 *)a->b)[1] == ((const c25_u64 *)b->b)[1];
+}
+
+static __always_inline int c25_addr_none(const struct c25_addr *a)
+{
+	return !(((const c25_u64 *)a->b)[0] | ((const c25_u64 *)a->b)[1]);
+}
+
+static __always_inline int c25_addr_is4(const struct c25_addr *a)
+{
+	return !((const c25_u64 *)a->b)[0] && c25_addr_w(a, 2) == bpf_htonl(0xffff);
+}
+
+/*
+ * Walks IPv6 extension headers from `off`. Returns the L4 offset in the low 16 bits, then the
+ * protocol and enum c25_frag; 0 where the chain is cut short or too long.
+ */
+static __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
+{
+	__u32 frag = C25_FRAG_NONE;
+	__u8 h[4];
+
+	for (int i = 0; i < C25_MAX_EXT; i++) {
+		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
+		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_AH && proto != IPPROTO_DSTOPTS)
+			return (off & C25_L4_MASK) | proto << 16 | frag << 24;
+		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+			return 0;
+		if (proto == IPPROTO_FRAGMENT) {
+			__u16 field = (__u16)h[2] << 8 | h[3];
+
+			if (field & 0xfff8)
+				return (off & C25_L4_MASK) | (__u32)h[0] << 16 |
+				       C25_FRAG_LATER << 24;
+			if (field & 1)
+				frag = C25_FRAG_FIRST;
+			off += 8;
+		} else if (proto == IPPROTO_AH) {
+			off += (h[1] + 2) * 4;
+		} else {
+			off += (h[1] + 1) * 8;
+		}
+		proto = h[0];
+	}
+	return 0;
+}
+
+static __always_inline int c25_parse_l4(struct __sk_buff *skb, struct c25_pkt *p)
+{
+	__u8 *h = c25_data(skb) + p->l4, *end = c25_data_end(skb);
+	__u8 buf[16] __attribute__((aligned(8)));
+
+	switch (p->t.proto) {
+	case IPPROTO_TCP:
+		if (h + 14 <= end) {
+			*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
+			p->tcp = h[13];
+			return C25_PARSED;
+		}
+		if (bpf_skb_load_bytes(skb, p->l4, buf, 14))
+			return C25_PARSED_BAD;
+		*(c25_u32 *)&p->t.sport = *(c25_u32 *)buf;
+		p->tcp = buf[13];
+		return C25_PARSED;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+		if (h + 8 <= end) {
+			*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
+			return C25_PARSED;
+		}
+		if (bpf_skb_load_bytes(skb, p->l4, buf, 8))
+			return C25_PARSED_BAD;
+		*(c25_u32 *)&p->t.sport = *(c25_u32 *)buf;
+		return C25_PARSED;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (bpf_skb_load_bytes(skb, p->l4, buf, 8))
+			return C25_PARSED_BAD;
+		p->type = buf[0];
+		p->code = buf[1];
+		if (p->v6 ? (p->type == ICMPV6_ECHO || p->type == ICMPV6_ECHOREPLY) :
+			    (p->type == ICMP_ECHO || p->type == ICMP_ECHOREPLY))
+			p->t.sport = *(c25_u16 *)(buf + 4);
+		return C25_PARSED;
+	default:
+		return C25_PARSED;
+	}
+}
+
+/* Everything but the addresses; `l2` is the length of the link header, a constant. */
+static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p)
+{
+	const __u32 ip_len = skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) :
+								    sizeof(struct ipv6hdr);
+	void *data = c25_data(skb), *end = c25_data_end(skb);
+
+	__builtin_memset(p, 0, sizeof(*p));
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return C25_PARSED_OTHER;
+	if (data + l2 + ip_len > end) {
+		if (bpf_skb_pull_data(skb, l2 + ip_len))
+			return C25_PARSED_BAD;
+		data = c25_data(skb);
+		end = c25_data_end(skb);
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + l2;
+		__u16 off;
+
+		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+			return C25_PARSED_BAD;
+		p->l4 = l2 + ip->ihl * 4;
+		p->t.proto = ip->protocol;
+		p->ttl = ip->ttl;
+		off = bpf_ntohs(ip->frag_off);
+		if (off & (IP_MF | IP_OFFSET))
+			p->frag = off & IP_OFFSET ? C25_FRAG_LATER : C25_FRAG_FIRST;
+		if (p->t.proto == IPPROTO_ICMPV6)
+			return C25_PARSED_BAD;
+	} else {
+		struct ipv6hdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end || ip->version != 6)
+			return C25_PARSED_BAD;
+		p->v6 = 1;
+		p->l4 = l2 + sizeof(*ip);
+		p->t.proto = ip->nexthdr;
+		p->ttl = ip->hop_limit;
+		if (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP &&
+		    p->t.proto != IPPROTO_ICMPV6) {
+			__u32 r = c25_walk_ext(skb, p->l4, p->t.proto);
+
+			if (!r)
+				return C25_PARSED_BAD;
+			p->l4 = r & C25_L4_MASK;
+			p->t.proto = r >> 16;
+			p->frag = r >> 24;
+		}
+		if (p->t.proto == IPPROTO_ICMP)
+			return C25_PARSED_BAD;
+	}
+	return p->frag == C25_FRAG_LATER ? C25_PARSED : c25_parse_l4(skb, p);
+}
+
+static __always_inline int c25_load_addrs(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p)
+{
+	void *data = c25_data(skb), *end = c25_data_end(skb);
+
+	if (p->v6) {
+		struct ipv6hdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		c25_addr_set6(&p->t.src, &ip->saddr);
+		c25_addr_set6(&p->t.dst, &ip->daddr);
+	} else {
+		struct iphdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		c25_addr_set4(&p->t.src, ip->saddr);
+		c25_addr_set4(&p->t.dst, ip->daddr);
+	}
+	return 0;
+}
+
+static __always_inline struct c25_net *c25_net_of(const struct c25_addr *a)
+{
+	struct c25_net_key k = { .prefixlen = 128 };
+
+	for (int i = 0; i < 4; i++)
+		((c25_u32 *)k.addr.b)[i] = c25_addr_w(a, i);
+	return bpf_map_lookup_elem(&c25_nets, &k);
+}
+
+static __always_inline struct c25_peer *c25_peer_of(__u32 index)
+{
+	struct c25_peer *peer = bpf_map_lookup_elem(&c25_peers, &index);
+
+	return peer && peer->flags & C25_PEER_USED ? peer : NULL;
+}
+
+static __always_inline struct c25_overlay *c25_overlay_dev(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_overlay, &zero);
+}
+
+static __always_inline struct c25_tick *c25_clock(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_tick, &zero);
+}
+
+#endif

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The client's programs: magic to transit and back. */
+#include "packet.h"
+
+#include "leaks.h"
+
+SUITE(packets_client);
+
+#define UDP4                                                                                       \
+	{                                                                                          \
+		.src = OWN4, .dst = MAGIC4, .proto = IPPROTO_UDP, .sport = 4000, .dport = 53,      \
+		.len = 32                                                                          \
+	}
+#define UDP6                                                                                       \
+	{                                                                                          \
+		.src = OWN6, .dst = MAGIC6, .proto = IPPROTO_UDP, .sport = 4000, .dport = 53,      \
+		.len = 32                                                                          \
+	}
+
+static struct bench b;
+
+static void open_mapped(bool tunnel_key)
+{
+	bench_open(&b, tunnel_key);
+	bench_client(&b, MAGIC4, TRANSIT4, 0);
+	bench_client(&b, MAGIC6, TRANSIT6, 0);
+}
+
+/* Out with `p`, which must come out the same but for its destination. */
+static void goes_out(struct packet p)
+{
+	struct outcome o = overlay_out(&b, p);
+
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	p.dst = strchr(p.dst, ':') ? TRANSIT6 : TRANSIT4;
+	expect_bytes(&o, p);
+}
+
+Test(packets_client, udp_to_a_magic_address_goes_to_its_transit_address)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	open_mapped(true);
+	goes_out(p4);
+	goes_out(p6);
+	expect_reason(&b, CLIENT_OUT, 2);
+	cr_assert_eq(bench_counted(&b), 2);
+	cr_assert_eq(bench_reason(&b, C25_REASON_CLIENT_OUT).bytes, 60 + 80);
+	bench_close(&b);
+}
+
+Test(packets_client, a_pods_packet_keeps_its_source)
+{
+	struct packet p = UDP4;
+
+	open_mapped(true);
+	p.src = POD4;
+	goes_out(p);
+	bench_close(&b);
+}
+
+Test(packets_client, udp_without_checksum_stays_without)
+{
+	struct packet p = UDP4;
+
+	open_mapped(true);
+	p.no_csum = true;
+	goes_out(p);
+	bench_close(&b);
+}
+
+Test(packets_client, tcp_icmp_and_sctp_are_translated)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	open_mapped(true);
+	p4.proto = p6.proto = IPPROTO_TCP;
+	p4.tcp = p6.tcp = 0x18;
+	goes_out(p4);
+	goes_out(p6);
+	p4.proto = IPPROTO_ICMP;
+	p4.type = 8;
+	p6.proto = IPPROTO_ICMPV6;
+	p6.type = 128;
+	goes_out(p4);
+	goes_out(p6);
+	p4.proto = p6.proto = IPPROTO_SCTP;
+	goes_out(p4);
+	goes_out(p6);
+	p4.proto = p6.proto = 47;
+	goes_out(p4);
+	goes_out(p6);
+	expect_reason(&b, CLIENT_OUT, 8);
+	bench_close(&b);
+}
+
+Test(packets_client, every_fragment_is_translated)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	open_mapped(true);
+	p4.frag = 0x2000;
+	goes_out(p4);
+	p4.frag = 0x2000 | 5;
+	goes_out(p4);
+	p6.fragmented = true;
+	p6.frag = 1;
+	goes_out(p6);
+	p6.frag = 40 | 1;
+	goes_out(p6);
+	expect_reason(&b, CLIENT_OUT, 4);
+	bench_close(&b);
+}
+
+Test(packets_client, mss_of_a_syn_is_clamped_to_the_overlay)
+{
+	struct packet p4 = UDP4, p6 = UDP6, want4, want6;
+	struct outcome o;
+
+	open_mapped(true);
+	p4.proto = p6.proto = IPPROTO_TCP;
+	p4.tcp = p6.tcp = 2;
+	p4.mss = p6.mss = 1460;
+	p4.len = p6.len = 0;
+	for (int odd = 0; odd < 2; odd++) {
+		p4.mss_odd = p6.mss_odd = odd;
+		want4 = p4;
+		want4.dst = TRANSIT4;
+		want4.mss = OVERLAY_MTU - 40;
+		o = overlay_out(&b, p4);
+		expect_bytes(&o, want4);
+		want6 = p6;
+		want6.dst = TRANSIT6;
+		want6.mss = OVERLAY_MTU - 60;
+		o = overlay_out(&b, p6);
+		expect_bytes(&o, want6);
+	}
+	p4.mss = 1000;
+	goes_out(p4);
+	bench_close(&b);
+}
+
+Test(packets_client, counters_and_stamp_of_the_mapping_are_kept)
+{
+	struct c25_addr magic = addr_of(MAGIC4);
+	struct packet p = UDP4;
+	struct c25_magic m;
+
+	open_mapped(true);
+	bench_start(&b);
+	goes_out(p);
+	goes_out(p);
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_magic), &magic, &m), 0);
+	cr_assert_eq(m.packets, 2);
+	cr_assert_eq(m.bytes, 120);
+	cr_assert_gt(m.last_seen, 0);
+	bench_close(&b);
+}
+
+Test(packets_client, without_tunnel_key_frames_go_to_the_mappings_own_connector)
+{
+	struct packet p = UDP4;
+	struct outcome o;
+
+	open_mapped(false);
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_REDIRECT, CLIENT_OUT);
+	p.dst = TRANSIT4;
+	expect_bytes(&o, p);
+	cr_assert_eq(o.ctx.skb.cb[0], COOKIE);
+	cr_assert_eq(o.ctx.skb.cb[1], ~COOKIE);
+	bench_close(&b);
+}
+
+Test(packets_client, a_frame_with_our_mark_passes_and_loses_it)
+{
+	union context ctx = { .skb.cb = { COOKIE, ~COOKIE } };
+	struct packet p = UDP4;
+	struct frame in = packet_build(p);
+	struct outcome o;
+
+	open_mapped(true);
+	ctx.skb.ifindex = b.overlay;
+	o = bench_run_ctx(&b, bpf_program__fd(b.skel->progs.c25_overlay_out), &in, &ctx);
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	cr_assert_eq(o.ctx.skb.cb[0], 0);
+	expect_bytes(&o, p);
+	cr_assert_eq(bench_counted(&b), 0);
+	ctx.skb.cb[1] = 0;
+	o = bench_run_ctx(&b, bpf_program__fd(b.skel->progs.c25_overlay_out), &in, &ctx);
+	expect_outcome(&b, o, VERDICT_PASS, CLIENT_OUT);
+	bench_close(&b);
+}
+
+/* The ICMP error about `p`, from the address asked for. */
+static void is_refused(struct packet p)
+{
+	struct frame in = packet_build(p);
+	struct outcome o = overlay_out(&b, p);
+	bool v6 = strchr(p.src, ':');
+	struct packet want = {
+		.src = p.dst,
+		.dst = p.src,
+		.proto = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+		.type = v6 ? 1 : 3,
+		.code = v6 ? 1 : 13,
+		.tos = v6 ? 0 : 0xc0,
+		.data = in.b + 14,
+		.len = in.len - 14,
+	};
+
+	if (want.len > (v6 ? 1232 : 548))
+		want.len = v6 ? 1232 : 548;
+	cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+	cr_assert_eq(o.ctx.skb.cb[0], COOKIE);
+	memcpy(want.to, overlay_mac, 6);
+	memcpy(want.from, overlay_mac, 6);
+	expect_bytes(&o, want);
+}
+
+Test(packets_client, a_magic_address_without_mapping_gets_an_icmp_error)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	bench_open(&b, true);
+	for (p4.len = p6.len = 0; p4.len < 1400; p6.len = p4.len += 97) {
+		is_refused(p4);
+		is_refused(p6);
+	}
+	expect_reason(&b, NO_MAGIC, 30);
+	cr_assert_eq(bench_counted(&b), 30);
+	bench_close(&b);
+}
+
+Test(packets_client, a_tcp_syn_to_an_unknown_magic_address_is_quoted_with_its_options)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	bench_open(&b, true);
+	p4.proto = p6.proto = IPPROTO_TCP;
+	p4.tcp = p6.tcp = 2;
+	p4.mss = p6.mss = 1460;
+	p4.len = p6.len = 0;
+	is_refused(p4);
+	is_refused(p6);
+	bench_close(&b);
+}
+
+Test(packets_client, a_dead_mapping_gets_an_icmp_error)
+{
+	struct packet p = UDP4;
+
+	bench_open(&b, true);
+	bench_client(&b, MAGIC4, TRANSIT4, C25_MAGIC_DEAD);
+	is_refused(p);
+	expect_reason(&b, DEAD_MAGIC, 1);
+	bench_close(&b);
+}
+
+Test(packets_client, no_icmp_error_answers_an_icmp_error_or_a_later_fragment)
+{
+	struct packet p = UDP4;
+	struct outcome o;
+
+	bench_open(&b, true);
+	p.frag = 5;
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_DROP, NO_MAGIC);
+	p.frag = 0;
+	p.proto = IPPROTO_ICMP;
+	p.type = 3;
+	o = overlay_out(&b, p);
+	cr_assert_eq(o.verdict, VERDICT_DROP);
+	expect_reason(&b, NO_MAGIC, 2);
+	bench_close(&b);
+}
+
+Test(packets_client, icmp_errors_are_limited)
+{
+	struct packet p = UDP4;
+	int answered = 0;
+
+	bench_open(&b, true);
+	for (int i = 0; i < 4000; i++)
+		answered += overlay_out(&b, p).verdict == VERDICT_REDIRECT;
+	cr_assert_geq(answered, 1000);
+	cr_assert_leq(answered, 1000 * libbpf_num_possible_cpus());
+	expect_reason(&b, NO_MAGIC, 4000);
+	bench_close(&b);
+}
+
+Test(packets_client, the_nodes_own_packet_to_a_peer_passes)
+{
+	struct packet p = UDP4;
+	struct outcome o;
+
+	bench_open(&b, true);
+	p.dst = PEER4;
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_PASS, OVERLAY_OUT);
+	expect_bytes(&o, p);
+	bench_close(&b);
+}
+
+Test(packets_client, a_packet_merely_forwarded_to_a_peer_is_dropped)
+{
+	union context ctx = { 0 };
+	struct packet p = UDP4;
+	struct outcome o;
+	struct frame in;
+
+	bench_open(&b, true);
+	p.src = POD4;
+	p.dst = PEER4;
+	in = packet_build(p);
+	ctx.skb.ifindex = b.overlay;
+	ctx.skb.ingress_ifindex = b.other;
+	o = bench_run_ctx(&b, bpf_program__fd(b.skel->progs.c25_overlay_out), &in, &ctx);
+	expect_outcome(&b, o, VERDICT_DROP, FORWARDED);
+	bench_close(&b);
+}
+
+Test(packets_client, nothing_else_leaves_by_the_tunnel)
+{
+	struct packet p = UDP4;
+	struct outcome o;
+
+	bench_open(&b, true);
+	p.dst = "8.8.8.8";
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_DROP, STRAY);
+	bench_close(&b);
+}
+
+Test(packets_client, what_is_not_ours_passes_untouched_where_there_is_no_tunnel)
+{
+	struct packet p = UDP4;
+	struct outcome o;
+
+	bench_open(&b, false);
+	p.dst = "8.8.8.8";
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_PASS, PASS);
+	expect_bytes(&o, p);
+	o = overlay_in(&b, p);
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	expect_bytes(&o, p);
+	expect_reason(&b, PASS, 2);
+	bench_close(&b);
+}
+
+Test(packets_client, a_reply_from_transit_comes_from_magic)
+{
+	struct packet p = { .src = TRANSIT4,
+			    .dst = OWN4,
+			    .proto = IPPROTO_TCP,
+			    .sport = 80,
+			    .dport = 4000,
+			    .tcp = 0x12,
+			    .mss = 1460 };
+	struct packet want;
+	struct outcome o;
+
+	open_mapped(false);
+	o = overlay_in(&b, p);
+	expect_outcome(&b, o, VERDICT_PASS, CLIENT_BACK);
+	want = p;
+	want.src = MAGIC4;
+	want.mss = OVERLAY_MTU - 40;
+	expect_bytes(&o, want);
+	p.src = TRANSIT6;
+	p.dst = OWN6;
+	o = overlay_in(&b, p);
+	want = p;
+	want.src = MAGIC6;
+	want.mss = OVERLAY_MTU - 60;
+	expect_bytes(&o, want);
+	bench_close(&b);
+}
+
+Test(packets_client, a_reply_from_an_unknown_transit_address_is_dropped)
+{
+	struct packet p = { .src = TRANSIT4, .dst = POD4, .proto = IPPROTO_UDP, .len = 9 };
+	struct outcome o;
+
+	bench_open(&b, false);
+	o = overlay_in(&b, p);
+	expect_outcome(&b, o, VERDICT_DROP, NO_TRANSIT);
+	bench_close(&b);
+}
+
+static int events;
+static struct c25_event event;
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	event = *(struct c25_event *)data;
+	events++;
+	return 0;
+}
+
+static void unmapped_is_held(const char *own, const char *peer, const char *magic,
+			     const char *transit, uint8_t proto, uint8_t type, uint8_t code)
+{
+	struct packet quoted = { .src = own, .dst = transit, .proto = IPPROTO_UDP, .len = 40 };
+	struct frame q = packet_build(quoted);
+	struct packet p = { .src = peer,
+			    .dst = own,
+			    .proto = proto,
+			    .type = type,
+			    .code = code,
+			    .data = q.b + 14,
+			    .len = q.len - 14 };
+	struct ring_buffer *ring;
+	struct outcome o;
+
+	open_mapped(false);
+	ring = ring_buffer__new(bpf_map__fd(b.skel->maps.c25_events), on_event, NULL, NULL);
+	cr_assert_not_null(ring);
+	o = overlay_in(&b, p);
+	expect_outcome(&b, o, VERDICT_DROP, UNMAPPED_HELD);
+	ring_buffer__consume(ring);
+	cr_assert_eq(events, 1);
+	cr_assert_eq(event.kind, C25_EVENT_UNMAPPED);
+	cr_assert_eq(event.peer, PEER);
+	cr_assert_arr_eq(event.dst.b, addr_of(transit).b, 16);
+	ring_buffer__free(ring);
+	bench_close(&b);
+}
+
+Test(packets_client, a_connectors_error_for_a_live_mapping_is_kept_back_and_told)
+{
+	unmapped_is_held(OWN4, PEER4, MAGIC4, TRANSIT4, IPPROTO_ICMP, 3, 13);
+}
+
+Test(packets_client, a_connectors_v6_error_for_a_live_mapping_is_kept_back_and_told)
+{
+	unmapped_is_held(OWN6, PEER6, MAGIC6, TRANSIT6, IPPROTO_ICMPV6, 1, 1);
+}
+
+Test(packets_client, headers_cut_short_are_dropped)
+{
+	struct packet p = UDP4;
+	struct frame f = packet_build(p);
+	union context ctx = { 0 };
+	struct outcome o;
+
+	open_mapped(true);
+	ctx.skb.ifindex = b.overlay;
+	f.len = 14 + 20 + 4;
+	o = bench_run_ctx(&b, bpf_program__fd(b.skel->progs.c25_overlay_out), &f, &ctx);
+	expect_outcome(&b, o, VERDICT_DROP, MALFORMED);
+	bench_close(&b);
+}

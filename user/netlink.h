@@ -27,6 +27,9 @@ int netlink_open(struct netlink **out);
 void netlink_free(struct netlink *nl);
 DEFINE_CLEANUP(netlink, struct netlink *, netlink_free)
 
+/* What the kernel said to the last request beyond its errno; "" where it said nothing. */
+const char *netlink_error(const struct netlink *nl);
+
 struct netlink_link {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
@@ -36,6 +39,8 @@ struct netlink_link {
 	uint8_t mac[6];
 	char kind[16]; /* "vxlan", "veth", ""; IFLA_INFO_KIND */
 	char alias[64];
+	uint16_t vxlan_port; /* host order; 0: no VXLAN device */
+	bool vxlan_external;
 };
 
 int netlink_link_get(struct netlink *nl, const char *name, struct netlink_link *out);
@@ -48,35 +53,45 @@ int netlink_vxlan_add(struct netlink *nl, const char *name, uint16_t port);
 int netlink_link_up(struct netlink *nl, uint32_t ifindex, uint32_t mtu);
 int netlink_link_del(struct netlink *nl, uint32_t ifindex);
 
+/* IPv6 without duplicate address detection and without a route of the kernel's own. There already
+ * counts as done. */
 int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
 int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
 /* The address packets leave from: first global one of the family that is neither deprecated nor
  * temporary. -ENODATA: none. */
 int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, struct c25_addr *out);
+/* Those that may be used now, neither tentative nor failed; p->addr is the address itself, host
+ * bits and all. */
 int netlink_addr_each(struct netlink *nl,
 		      int (*each)(uint32_t ifindex, const struct prefix *p, void *ctx), void *ctx);
 
 struct netlink_route {
 	struct prefix dst;
-	struct c25_addr via; /* all zero: none */
+	struct c25_addr via; /* all zero: none; IPv4 may go via IPv6 */
 	struct c25_addr src; /* preferred source; all zero: none */
 	uint32_t ifindex;
 	uint32_t table;
 	uint32_t proto;
+	uint8_t type; /* RTN_UNICAST, RTN_UNREACHABLE, …; 0 stands for RTN_UNICAST */
 	bool onlink;
 	bool is_default;
 };
 
-int netlink_route_put(struct netlink *nl, const struct netlink_route *r); /* replace */
+int netlink_route_put(struct netlink *nl, const struct netlink_route *r); /* replaces */
 int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
+/* Of all tables, of one; a route of several next hops comes once for each of them. */
 int netlink_route_each(struct netlink *nl, int (*each)(const struct netlink_route *r, void *ctx),
 		       void *ctx);
+int netlink_table_each(struct netlink *nl, uint32_t table,
+		       int (*each)(const struct netlink_route *r, void *ctx), void *ctx);
 
-/* How a packet to `dst` would leave now. `mtu`: of that route or device. */
+/* How a packet of this host to `dst` would leave now, by rules and all. `mtu`: of that route or
+ * device. -ENETUNREACH, -EHOSTUNREACH: it would not. */
 int netlink_route_to(struct netlink *nl, const struct c25_addr *dst, uint32_t *ifindex,
 		     uint32_t *mtu);
 
-/* `ip rule add to PREFIX lookup TABLE`, ours; -EEXIST counts as done. */
+/* `ip rule add to PREFIX lookup TABLE`, ours; there already counts as done. A length of 0 is
+ * -EINVAL: the kernel takes such a rule for any other when it is to be deleted. */
 int netlink_rule_put(struct netlink *nl, const struct prefix *to);
 int netlink_rule_del(struct netlink *nl, const struct prefix *to);
 int netlink_rule_each(struct netlink *nl, int (*each)(const struct prefix *to, void *ctx),
@@ -85,8 +100,8 @@ int netlink_rule_each(struct netlink *nl, int (*each)(const struct prefix *to, v
 /* All rules, routes and devices that carry our marks. How many went, or a negative errno. */
 int netlink_remove_ours(struct netlink *nl);
 
-/* Links, addresses and routes that change: a descriptor to poll, and a call that reads it
- * empty and says whether anything changed (1), nothing (0), or a negative errno. */
+/* Links, addresses, routes and rules that others change: a descriptor to poll, and a call that
+ * reads it empty and says whether anything changed (1), nothing (0), or a negative errno. */
 int netlink_watch_fd(const struct netlink *nl);
 int netlink_watch_read(struct netlink *nl);
 

@@ -21,7 +21,7 @@ int netmap_watch_new(struct netmap_watch **out, uv_loop_t *loop, const char *pat
 		     void (*changed)(void *ctx), void *ctx);
 
 /* `changed` is not called any more. The memory goes once the loop has closed the handles, so the
- * loop must run until then (uv_run() returns, or two turns with UV_RUN_NOWAIT). */
+ * loop must run until then (until uv_run() returns of itself). */
 void netmap_watch_free(struct netmap_watch *w);
 
 #endif

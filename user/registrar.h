@@ -8,6 +8,10 @@
  * not answer in its share of the time is left for the next one.
  *
  * Connectors are named by their index in c25_peers.
+ *
+ * Nothing is sent but from registrar_tick(): call it once after each batch of the calls below, so
+ * that what came together travels together. Every callback but send() may call any of them except
+ * registrar_tick(), which then does nothing, and registrar_free().
  */
 #ifndef REGISTRAR_H
 #define REGISTRAR_H
@@ -45,10 +49,11 @@ struct registrar_ops {
 	 */
 	void (*send)(void *ctx, uint32_t connector, uint64_t request, struct lease *const *leases,
 		     size_t n, const struct c25_addr *release, size_t n_release);
-	/* A connector agreed to this lease: write the maps before those who wait are told.
-	 * 0, or a negative errno: those who wait are told TIMED_OUT. */
+	/* A connector agreed to this lease, for the first time or again: write the maps before
+	 * those who wait are told. 0, or a negative errno: those who wait are told TIMED_OUT. */
 	int (*granted)(void *ctx, struct lease *l, uint32_t connector);
-	/* A lease that was live was refused, or moved: the controller marks it dead. */
+	/* A lease that was live was refused everywhere, or (code 0) its connector was dropped and
+	 * no other is healthy: the controller marks it dead. A later want may have it granted. */
 	void (*revoked)(void *ctx, struct lease *l, int code);
 	/* The connector became healthy or not. */
 	void (*health)(void *ctx, uint32_t connector, bool healthy);
@@ -59,13 +64,17 @@ struct registrar;
 /* `answer_timeout`: --answer-timeout in milliseconds. */
 int registrar_new(struct registrar **out, const struct registrar_ops *ops, void *ctx,
 		  uint64_t answer_timeout);
-void registrar_free(struct registrar *r); /* those who wait are told TIMED_OUT */
+/* Those who wait are told TIMED_OUT. Before the leases are freed. */
+void registrar_free(struct registrar *r);
 DEFINE_CLEANUP(registrar, struct registrar *, registrar_free)
 
 /*
  * Have `l` registered at the first of `connectors` (in order of preference) that agrees. If it
  * is already, `w` is settled at once, from within. Otherwise w->settled is called exactly once,
- * at the latest answer_timeout from now, unless registrar_forget() comes first.
+ * at the latest answer_timeout from now, unless registrar_forget() comes first; at once, with
+ * TIMED_OUT, where there is no connector. Codes 3 and 4 are REFUSED at once, as they are the same
+ * everywhere; after any other code the remaining candidates are asked first, and the code of the
+ * first that refused is given.
  */
 void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connectors, size_t n,
 		    struct registrar_wait *w, uint64_t now);
@@ -73,10 +82,17 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 /* `w` no longer waits; nothing is called. */
 void registrar_forget(struct registrar *r, struct registrar_wait *w);
 
-/* A lease known from before a restart: registered at `connector`, to be told again. */
+/* The candidates have changed. A lease whose connector is no longer one of them moves; it stays
+ * where no other agrees. */
+void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *connectors,
+			  size_t n, uint64_t now);
+
+/* A lease known from before a restart: registered at `connector`, to be told again. That one is
+ * its only candidate until registrar_candidates() or registrar_want(). 0, -EEXIST or -ENOMEM. */
 int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
 
-/* The lease ends: its connector is told to release it; those who wait are told TIMED_OUT. */
+/* The lease ends: whoever may hold it is told to release it, with the next request; those who
+ * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);
 
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, at most once a second. */

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define HASH_NONFATAL_OOM 1
+#include "registrar_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct connector *connector_find(const struct registrar *r, uint32_t index)
+{
+	struct connector *c;
+
+	HASH_FIND(hh, r->connectors, &index, sizeof(index), c);
+	return c;
+}
+
+struct connector *connector_get(struct registrar *r, uint32_t index)
+{
+	struct connector *c = connector_find(r, index);
+
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (!c)
+			return NULL;
+		c->index = index;
+		link_init(&c->late);
+		link_init(&c->urgent);
+		link_init(&c->quiet);
+		link_init(&c->held);
+		HASH_ADD(hh, r->connectors, index, sizeof(c->index), c);
+		if (!c->hh.tbl) {
+			free(c);
+			return NULL;
+		}
+		c->dropped = true;
+	}
+	if (c->dropped) {
+		c->dropped = c->slow = c->failing = c->deserted = false;
+		c->healthy = true;
+		c->healthy_since = r->now;
+		c->share_due = NEVER;
+		c->backoff = PROBE_MIN_MS;
+	}
+	return c;
+}
+
+static struct registration *ticket_drop(struct ticket *t)
+{
+	struct registration *reg = t->reg;
+
+	t->reg = NULL;
+	link_del(&t->of_reg);
+	return reg;
+}
+
+static void request_free(struct request *req)
+{
+	for (size_t i = 0; i < req->n; i++)
+		ticket_drop(&req->tickets[i]);
+	free(req->release);
+	free(req);
+}
+
+void connector_free(struct registrar *r, struct connector *c)
+{
+	HASH_DELETE(hh, r->connectors, c);
+	if (c->request)
+		request_free(c->request);
+	while (!link_empty(&c->late)) {
+		struct request *req = LINK_OF(c->late.next, struct request, late);
+
+		link_del(&req->late);
+		request_free(req);
+	}
+	free(c->release);
+	free(c->epoch);
+	free(c);
+}
+
+/* A release that finds no room is let go: the mapping then ends by disuse. */
+void connector_release(struct connector *c, const struct c25_addr *transit)
+{
+	if (c->dropped || c->n_release == RELEASES_MAX)
+		return;
+	if (c->n_release == c->room) {
+		size_t room = c->room ? 2 * c->room : 64;
+		struct c25_addr *v = reallocarray(c->release, room, sizeof(*v));
+
+		if (!v)
+			return;
+		c->release = v;
+		c->room = room;
+	}
+	c->release[c->n_release++] = *transit;
+}
+
+static void releases_back(struct connector *c, struct request *req)
+{
+	for (size_t i = 0; i < req->n_release; i++)
+		connector_release(c, &req->release[i]);
+	req->n_release = 0;
+}
+
+/* Whether this one goes to another connector when `c` does not do its part: a mapping that `c`
+ * holds and nobody waits for is left to desert(). */
+static bool may_leave(const struct registration *reg, const struct connector *c)
+{
+	return (reg->home != c || !waits_empty(&reg->waits)) && quest_has_alternative(reg);
+}
+
+static bool is_current(const struct ticket *t)
+{
+	return t->reg && t->reg->current == t;
+}
+
+/* What stands with this connector and has a better place to go, goes. */
+static void leave(struct registrar *r, struct connector *c)
+{
+	struct link *l, *next;
+
+	for (size_t i = 0; c->request && i < c->request->n; i++) {
+		struct ticket *t = &c->request->tickets[i];
+
+		if (is_current(t) && may_leave(t->reg, c))
+			quest_advance(r, t->reg);
+	}
+	for (l = c->urgent.next; l != &c->urgent; l = next) {
+		struct registration *reg = LINK_OF(l, struct registration, at);
+
+		next = l->next;
+		if (may_leave(reg, c))
+			quest_advance(r, reg);
+	}
+}
+
+static void set_unhealthy(struct registrar *r, struct connector *c)
+{
+	if (c->healthy && r->now - c->healthy_since >= CALM_MS)
+		c->backoff = PROBE_MIN_MS;
+	c->probe_at = r->now + c->backoff;
+	c->backoff = c->backoff * 2 < PROBE_MAX_MS ? c->backoff * 2 : PROBE_MAX_MS;
+	if (!c->healthy)
+		return;
+	c->healthy = false;
+	leave(r, c);
+	r->ops->health(r->ctx, c->index, false);
+}
+
+static void set_healthy(struct registrar *r, struct connector *c)
+{
+	struct connector *o, *tmp;
+	struct link parked;
+
+	c->healthy = true;
+	c->slow = false;
+	c->healthy_since = r->now;
+	link_init(&parked);
+	link_splice(&parked, &r->parked);
+	while (!link_empty(&parked)) {
+		struct registration *reg = LINK_OF(parked.next, struct registration, at);
+
+		link_del(&reg->at);
+		if (quest_may_use(reg, c))
+			quest_target(r, reg, c);
+		else
+			link_add(&r->parked, &reg->at);
+	}
+	/* It may take over from others. */
+	HASH_ITER(hh, r->connectors, o, tmp) {
+		o->deserted = false;
+		if (!link_empty(&o->urgent) || o->request)
+			o->share_due = r->now;
+	}
+	r->ops->health(r->ctx, c->index, true);
+}
+
+static void set_failing(struct registrar *r, struct connector *c, uint64_t since)
+{
+	if (!c->failing) {
+		c->failing = true;
+		c->deserted = false;
+		c->failing_since = since;
+	}
+	set_unhealthy(r, c);
+}
+
+/* It lost its mappings: all but those of this very answer are told again. */
+static void epoch_seen(struct registrar *r, struct connector *c, const char *epoch)
+{
+	struct link held;
+	char *copy;
+
+	if (!epoch || !*epoch || (c->epoch && !strcmp(c->epoch, epoch)))
+		return;
+	copy = strdup(epoch);
+	if (!copy)
+		return;
+	if (c->epoch) {
+		c->n_release = 0;
+		link_init(&held);
+		link_splice(&held, &c->held);
+		while (!link_empty(&held)) {
+			struct registration *reg = LINK_OF(held.next, struct registration, held);
+
+			link_del(&reg->held);
+			link_add(&c->held, &reg->held);
+			reg->confirmed = false;
+			if (!reg->quest)
+				quest_begin(r, reg, c);
+		}
+	}
+	free(c->epoch);
+	c->epoch = copy;
+}
+
+struct request *connector_take(struct connector *c, uint64_t id, bool *late)
+{
+	struct request *req = c->request;
+	struct link *l;
+
+	if (req && req->id == id) {
+		c->request = NULL;
+		*late = false;
+		return req;
+	}
+	for (l = c->late.next; l != &c->late; l = l->next) {
+		req = LINK_OF(l, struct request, late);
+		if (req->id != id)
+			continue;
+		link_del(l);
+		c->n_late--;
+		*late = true;
+		return req;
+	}
+	return NULL;
+}
+
+void connector_answered(struct registrar *r, struct connector *c, struct request *req, bool late,
+			const int *codes, const char *epoch)
+{
+	bool stale = late && c->epoch && epoch && strcmp(c->epoch, epoch) != 0;
+
+	if (!late) {
+		epoch_seen(r, c, epoch);
+		c->failing = false;
+		if (!c->healthy && (!c->slow || r->now - req->sent <= r->answer_timeout / 2))
+			set_healthy(r, c);
+		else if (!c->healthy)
+			set_unhealthy(r, c);
+	}
+	for (size_t i = 0; i < req->n; i++) {
+		struct ticket *t = &req->tickets[i];
+		bool current = is_current(t);
+		struct registration *reg = ticket_drop(t);
+
+		if (reg && current)
+			reg->current = NULL;
+		/* Stale: an older run of the connector agreed, and has forgotten it. */
+		if (reg && c->dropped && current)
+			quest_advance(r, reg);
+		else if (reg && !c->dropped && !stale)
+			quest_answered(r, reg, c, codes[i], current);
+	}
+	request_free(req);
+	r->due = r->now;
+}
+
+static void unanswered(struct registrar *r, struct request *req)
+{
+	for (size_t i = 0; i < req->n; i++) {
+		if (is_current(&req->tickets[i]))
+			quest_unanswered(r, req->tickets[i].reg);
+	}
+}
+
+void connector_failed(struct registrar *r, struct connector *c, struct request *req, bool late)
+{
+	if (!late) {
+		releases_back(c, req);
+		set_failing(r, c, req->sent);
+		unanswered(r, req);
+	}
+	request_free(req);
+	r->due = r->now;
+}
+
+/* No answer for so long: it is free for another request, though this one may still be answered. */
+static void give_up(struct registrar *r, struct connector *c)
+{
+	struct request *req = c->request;
+
+	c->request = NULL;
+	releases_back(c, req);
+	set_failing(r, c, req->sent);
+	unanswered(r, req);
+	if (c->dropped) {
+		request_free(req);
+		return;
+	}
+	if (c->n_late == LATE_REQUESTS) {
+		struct request *oldest = LINK_OF(c->late.next, struct request, late);
+
+		link_del(&oldest->late);
+		request_free(oldest);
+		c->n_late--;
+	}
+	link_add(&c->late, &req->late);
+	c->n_late++;
+}
+
+/* What it holds goes to others that are healthy; where there is none, it stays. */
+static void desert(struct registrar *r, struct connector *c)
+{
+	struct link held;
+
+	c->deserted = true;
+	link_init(&held);
+	link_splice(&held, &c->held);
+	while (!link_empty(&held)) {
+		struct registration *reg = LINK_OF(held.next, struct registration, held);
+
+		link_del(&reg->held);
+		link_add(&c->held, &reg->held);
+		if (reg->quest && reg->target && reg->target != c)
+			continue;
+		reg->tried = 0;
+		if (!quest_has_alternative(reg))
+			continue;
+		quest_begin(r, reg, NULL);
+	}
+}
+
+/* Its share of the time is over: to the next one. */
+static bool check_share(struct registrar *r, struct connector *c, struct registration *reg)
+{
+	if (reg->share_end > r->now) {
+		if (c->share_due > reg->share_end)
+			c->share_due = reg->share_end;
+		return false;
+	}
+	if (waits_empty(&reg->waits) || !may_leave(reg, c))
+		return false;
+	quest_advance(r, reg);
+	return true;
+}
+
+static void check_shares(struct registrar *r, struct connector *c)
+{
+	bool over = false;
+	struct link *l, *next;
+
+	c->share_due = NEVER;
+	for (size_t i = 0; c->request && i < c->request->n; i++) {
+		struct ticket *t = &c->request->tickets[i];
+
+		if (is_current(t))
+			over |= check_share(r, c, t->reg);
+	}
+	for (l = c->urgent.next; l != &c->urgent; l = next) {
+		next = l->next;
+		over |= check_share(r, c, LINK_OF(l, struct registration, at));
+	}
+	if (over && c->healthy && c->request &&
+	    r->now - c->request->sent >= r->answer_timeout / 2) {
+		c->slow = true;
+		set_unhealthy(r, c);
+	}
+}
+
+void connector_drop(struct registrar *r, struct connector *c)
+{
+	struct link told, held;
+	bool late;
+
+	if (c->dropped)
+		return;
+	c->dropped = true;
+	c->n_release = 0;
+	free(c->epoch);
+	c->epoch = NULL;
+	link_init(&told);
+	link_init(&held);
+	link_splice(&told, &c->urgent);
+	link_splice(&told, &c->quiet);
+	link_splice(&held, &c->held);
+	while (c->request || !link_empty(&c->late)) {
+		struct request *req = c->request ? c->request
+						 : LINK_OF(c->late.next, struct request, late);
+
+		req = connector_take(c, req->id, &late);
+		for (size_t i = 0; i < req->n; i++) {
+			struct registration *reg = req->tickets[i].reg;
+
+			if (is_current(&req->tickets[i])) {
+				reg->current = NULL;
+				link_add(&told, &reg->at);
+			}
+		}
+		request_free(req);
+	}
+	while (!link_empty(&held)) {
+		struct registration *reg = LINK_OF(held.next, struct registration, held);
+
+		quest_lose_home(reg);
+		if (!reg->quest)
+			quest_begin(r, reg, NULL);
+	}
+	while (!link_empty(&told)) {
+		struct registration *reg = LINK_OF(told.next, struct registration, at);
+
+		link_del(&reg->at);
+		quest_advance(r, reg);
+	}
+	r->due = r->now;
+}
+
+static uint64_t beat_due(const struct connector *c)
+{
+	uint64_t due = c->healthy ? NEVER : c->probe_at;
+
+	if ((!link_empty(&c->held) || (c->n_release && c->healthy)) &&
+	    due > c->last_sent + HEARTBEAT_MS)
+		due = c->last_sent + HEARTBEAT_MS;
+	return due;
+}
+
+/* Takes what is to be released; what the connector is to hold after all stays out. */
+static size_t fill_release(struct registrar *r, struct connector *c, struct request *req,
+			   size_t max)
+{
+	size_t used = 0;
+
+	if (!c->n_release)
+		return 0;
+	req->release = calloc(max, sizeof(*req->release));
+	if (!req->release)
+		return 0;
+	for (; used < c->n_release && req->n_release < max; used++) {
+		struct registration *reg;
+
+		HASH_FIND(hh, r->registrations, &c->release[used], sizeof(c->release[used]), reg);
+		if (!reg || (reg->home != c && reg->target != c))
+			req->release[req->n_release++] = c->release[used];
+	}
+	return used;
+}
+
+static void fill_tickets(struct registrar *r, struct request *req, struct link *queue, size_t max)
+{
+	while (req->n < max && !link_empty(queue)) {
+		struct registration *reg = LINK_OF(queue->next, struct registration, at);
+		struct ticket *t = &req->tickets[req->n];
+
+		link_del(&reg->at);
+		t->reg = reg;
+		t->request = req;
+		link_init(&t->of_reg);
+		link_add(&reg->tickets, &t->of_reg);
+		reg->current = t;
+		r->leases[req->n++] = reg->lease;
+	}
+}
+
+static size_t count(const struct link *queue, size_t max)
+{
+	size_t n = 0;
+
+	for (const struct link *l = queue->next; l != queue && n < max; l = l->next)
+		n++;
+	return n;
+}
+
+static void flush(struct registrar *r, struct connector *c)
+{
+	size_t n = count(&c->urgent, REGISTRAR_MAX_BATCH), used;
+	struct request *req;
+
+	if (!c->failing)
+		n += count(&c->quiet, REGISTRAR_MAX_BATCH - n);
+	if (c->request || c->dropped || (!n && beat_due(c) > r->now))
+		return;
+	req = calloc(1, sizeof(*req) + n * sizeof(req->tickets[0]));
+	if (!req) {
+		r->retry_at = r->now + RETRY_MS;
+		return;
+	}
+	req->connector = c;
+	req->id = ++r->last_id;
+	req->sent = r->now;
+	link_init(&req->late);
+	fill_tickets(r, req, &c->urgent, n);
+	fill_tickets(r, req, &c->quiet, n);
+	used = fill_release(r, c, req, REGISTRAR_MAX_BATCH - n);
+	c->n_release -= used;
+	if (used)
+		memmove(c->release, c->release + used, c->n_release * sizeof(*c->release));
+	c->request = req;
+	c->last_sent = r->now;
+	r->ops->send(r->ctx, c->index, req->id, r->leases, n, req->release, req->n_release);
+}
+
+void connector_tick(struct registrar *r, struct connector *c)
+{
+	if (c->request && r->now - c->request->sent >= SILENCE_MS)
+		give_up(r, c);
+	if (r->now >= c->share_due)
+		check_shares(r, c);
+	if (c->failing && !c->deserted && r->now - c->failing_since >= SILENCE_MS)
+		desert(r, c);
+	flush(r, c);
+}
+
+uint64_t connector_due(const struct registrar *r, const struct connector *c)
+{
+	uint64_t due = c->share_due, t;
+
+	if (c->dropped)
+		return NEVER;
+	t = c->request ? c->request->sent + SILENCE_MS : beat_due(c);
+	if (!c->request && (!link_empty(&c->urgent) || (!c->failing && !link_empty(&c->quiet))))
+		t = r->now;
+	if (t < due)
+		due = t;
+	t = c->failing && !c->deserted ? c->failing_since + SILENCE_MS : NEVER;
+	return t < due ? t : due;
+}

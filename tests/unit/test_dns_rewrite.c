@@ -359,9 +359,11 @@ static void https(const char *head, const char *params)
 			if (*c != ' ')
 				hex[n++] = *c;
 	hex[n] = 0;
-	snprintf(text, sizeof(text), "AN www.example.com. 60 IN TYPE65 \\# %zu %s", n / 2, hex);
+	snprintf(text, sizeof(text), "AN www.example.com. 60 IN TYPE65280 \\# %zu %s", n / 2, hex);
 	ask(WWW, 65, 0);
 	upstream("ra NOERROR", text, NULL);
+	/* ldns takes no malformed one. */
+	dns_put16(t.answer + t.alen - n / 2 - 10, DNS_TYPE_HTTPS);
 	plan_and_write();
 }
 

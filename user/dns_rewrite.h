@@ -10,15 +10,14 @@
 #define DNS_REWRITE_H
 
 #include "addr.h"
+#include "dns_msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define DNS_MAX_NAME  255  /* wire form, root label included */
-#define DNS_MAX_TEXT  1024 /* presentation form with escapes, NUL included */
-#define DNS_MAX_MSG   65535
-#define DNS_MAX_ADDRS 512 /* of one answer; an answer with more is unreadable */
+#define DNS_MAX_ADDRS 512  /* of one answer; an answer with more is unreadable */
+#define DNS_OUR_UDP   1232 /* what our OPT says we take */
 
 struct dns_question {
 	uint8_t name[DNS_MAX_NAME]; /* as asked, case kept */
@@ -29,18 +28,21 @@ struct dns_question {
 	uint16_t flags; /* header's second word, host order */
 	uint16_t end;   /* offset just behind the question */
 	bool has_edns;
-	uint16_t udp_size; /* what the client takes over UDP; 512 without EDNS */
+	bool edns_do;
+	uint16_t udp_size; /* what the client takes over UDP; never below 512 */
 };
 
-/* Exactly one question, a query (QR 0, opcode QUERY), readable to its end. 0 or -EINVAL. */
+/* Exactly one question, a query (QR 0, opcode QUERY), readable to its last record; more than one
+ * OPT, or one in a wrong place, is not. Bytes behind the last record are let be. 0 or -EINVAL. */
 int dns_question_parse(struct dns_question *out, const uint8_t *msg, size_t len);
 
-/* Lower case, no last dot, other bytes escaped as in RFC 4343, 2.1. Returns `buf`. */
-const char *dns_name_text(char buf[DNS_MAX_TEXT], const uint8_t *name);
+/* Whether `answer` is a response to this question (name without case, type, class), or one
+ * without a question section. Its id is the caller's to compare. */
+bool dns_answer_matches(const struct dns_question *q, const uint8_t *answer, size_t len);
 
 enum dns_plan_action {
 	DNS_PLAN_PASS,     /* as it is, but cleaned: negative, error, a type without addresses */
-	DNS_PLAN_REWRITE,  /* addresses are to be lent first */
+	DNS_PLAN_REWRITE,  /* what is DNS_ADDR_WANTED is to be lent first; it may be nothing */
 	DNS_PLAN_EMPTY,    /* no error, no answers: ANY, unknown types, no address left */
 	DNS_PLAN_SERVFAIL, /* not readable */
 };
@@ -61,22 +63,27 @@ struct dns_plan_addr {
 
 struct dns_plan {
 	enum dns_plan_action action;
-	size_t n_addrs; /* each real address once */
+	uint16_t rcode;   /* upstream's, extended */
+	uint16_t opt;     /* upstream's EDNS options: offset in its answer, and length */
+	uint16_t opt_len; /* 0: none */
+	size_t n_addrs;   /* each real address once */
 	struct dns_plan_addr addrs[DNS_MAX_ADDRS];
 };
 
 /*
- * `answer` has been matched to the question already. `has4`, `has6`: families that can be lent
- * here; addresses of the other come out NO_FAMILY. A mapped AAAA comes out REFUSED.
+ * For a question of class IN. An answer that dns_answer_matches() would not take is unreadable.
+ * `has4`, `has6`: families that can be lent here; addresses of the other come out NO_FAMILY. An
+ * AAAA that is mapped or unspecified comes out REFUSED: `struct c25_addr` has no word for it.
  */
 void dns_rewrite_plan(struct dns_plan *plan, const struct dns_question *q, const uint8_t *answer,
 		      size_t len, bool has4, bool has6);
 
 /*
- * The client's answer, at most `max` bytes (UDP: q->udp_size, TCP: DNS_MAX_MSG): what does not
- * fit is cut at a record with TC set. If addresses were wanted and none was granted, it is
- * SERVFAIL, or empty where all are NO_FAMILY. Returns the length; never 0. `out` and `answer`
- * do not overlap. `query` is the client's message, `qlen` its length.
+ * The client's answer, at most `max` bytes (UDP: q->udp_size, TCP: DNS_MAX_MSG; never below 512):
+ * what does not fit is cut at a record with TC set. If addresses were wanted and none was granted,
+ * it is SERVFAIL, or where all are NO_FAMILY empty (HTTPS, SVCB: without hints). What is still
+ * WANTED counts as refused. Returns the length; never 0. `out` and `answer` do not overlap.
+ * `query` is the client's message, which dns_question_parse() took, `qlen` its length.
  */
 size_t dns_rewrite_write(uint8_t *out, size_t max, const struct dns_plan *plan,
 			 const struct dns_question *q, const uint8_t *query, size_t qlen,

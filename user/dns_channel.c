@@ -85,9 +85,10 @@ void dns_channel_fail(struct dns_channel *ch, void (*then)(struct dns_query *q))
 void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len)
 {
 	struct dns_proxy *p = ch->up->proxy;
-	struct dns_ask *ask;
+	struct dns_ask *ask = NULL;
 
-	ask = len >= DNS_HEADER && DNS_QR(msg) ? find(ch, (uint16_t)(msg[0] << 8 | msg[1])) : NULL;
+	if (len >= DNS_HEADER_LEN && dns_flags(msg) & DNS_QR)
+		ask = find(ch, (uint16_t)(msg[0] << 8 | msg[1]));
 	if (!ask || ask->unsent ||
 	    (ask->query->readable && !dns_answer_matches(&ask->query->question, msg, len))) {
 		p->stats.mismatched++;

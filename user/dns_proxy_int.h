@@ -38,22 +38,22 @@
 #define DNS_SMALL_SZ  512 /* inside the query */
 #define DNS_HASH      16384
 
-#define DNS_BATCH	64
-#define DNS_UDP_MAX	4096 /* most that a rewritten answer takes over UDP */
-#define DNS_HEADER	12
-#define DNS_ATTEMPTS	4
-#define DNS_TOTAL_MS	5000
-#define DNS_CONNS	256 /* clients' TCP connections in all */
+#define DNS_BATCH       64
+#define DNS_UDP_MAX     4096 /* most that a rewritten answer takes over UDP */
+#define DNS_ATTEMPTS    4
+#define DNS_TOTAL_MS    5000
+#define DNS_CONNS       256 /* clients' TCP connections in all */
 #define DNS_CONN_FLIGHT 64  /* questions of one of them under way */
-#define DNS_IDLE_MS	10000
+#define DNS_IDLE_MS     10000
 
-#define DNS_RCODE(msg) ((msg)[3] & 0xf)
-#define DNS_RCODE_SERVFAIL 2
-#define DNS_RCODE_REFUSED  5
-#define DNS_QR(msg)	   ((msg)[2] & 0x80)
-#define DNS_TC(msg)	   ((msg)[2] & 0x02)
+#define DNS_RCODE_REFUSED 5
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+static inline uint16_t dns_flags(const uint8_t *msg)
+{
+	return (uint16_t)(msg[2] << 8 | msg[3]);
+}
 
 /* Output waiting for the end of the loop's turn. */
 struct dns_job {
@@ -71,6 +71,14 @@ struct dns_stream {
 	size_t tx_off, tx_len;
 	uint8_t rx[2 + DNS_MAX_MSG];
 	uint8_t tx[2 * (2 + DNS_MAX_MSG)];
+};
+
+/* Who asked, as far as a repeated question of the same client is told by it. */
+struct dns_peer {
+	struct c25_addr addr;
+	uint32_t scope;
+	uint16_t port;
+	uint8_t id[2];
 };
 
 struct dns_reply {
@@ -115,22 +123,14 @@ struct dns_conn {
 	struct dns_stream stream;
 };
 
-/* Who asked, as far as a repeated question of the same client is told by it. */
-struct dns_peer {
-	struct c25_addr addr;
-	uint32_t scope;
-	uint16_t port;
-	uint8_t id[2];
-};
-
 /* A client who waits for a query's answer. */
 struct dns_waiter {
-	struct dns_waiter *prev, *next;		  /* the query's, or free ones */
+	struct dns_waiter *prev, *next;           /* the query's, or free ones */
 	struct dns_waiter *conn_prev, *conn_next; /* the connection's */
 	struct dns_waiter *hash_next;
 	struct dns_query *query;
 	struct dns_listener *listener; /* over UDP */
-	struct dns_conn *conn;	       /* over TCP */
+	struct dns_conn *conn;         /* over TCP */
 	struct dns_peer peer;
 	struct c25_addr local; /* the address asked, on a wildcard socket */
 	uint32_t ifindex;
@@ -163,14 +163,14 @@ struct dns_query {
 	struct dns_query *prev, *next; /* by deadline, or free ones */
 	struct dns_query *hash_next;
 	enum dns_query_state state;
-	bool readable;	 /* `question` is filled */
-	bool claimed;	 /* `app` takes it */
+	bool readable;   /* `question` is filled */
+	bool claimed;    /* `app` takes it */
 	bool client_tcp; /* its clients came over TCP */
-	bool over_tcp;	 /* upstream is asked over TCP */
+	bool over_tcp;   /* upstream is asked over TCP */
 	uint32_t hash;
 	unsigned int list;    /* of the deadlines */
 	unsigned int attempt; /* asks[attempt % DNS_ATTEMPTS] went out last */
-	size_t server;	      /* index of the resolver asked last */
+	size_t server;        /* index of the resolver asked last */
 	uint64_t started, deadline;
 	struct dns_ask asks[DNS_ATTEMPTS];
 	struct dns_waiter *waiters;
@@ -208,7 +208,7 @@ struct dns_uconn {
 	struct dns_job job;
 	bool connected, broken;
 	uint64_t heard; /* when bytes came last */
-	uint64_t idle;	/* since when nothing is asked */
+	uint64_t idle;  /* since when nothing is asked */
 	uint64_t answers;
 	struct dns_stream stream;
 };
@@ -270,7 +270,7 @@ struct dns_proxy {
 	uv_loop_t *loop;
 	const struct dns_proxy_ops *ops;
 	void *ctx;
-	size_t refs; /* open handles, and the owner */
+	size_t refs;   /* open handles, and the owner */
 	uint64_t turn; /* counts the loop's turns in which something was written */
 	uint32_t serial;
 	uv_timer_t timer;

@@ -82,8 +82,6 @@ static size_t reply_max(const struct dns_question *question, bool tcp)
 {
 	if (tcp)
 		return DNS_MAX_MSG;
-	if (question->udp_size < DNS_SMALL_SZ)
-		return DNS_SMALL_SZ;
 	return question->udp_size < DNS_UDP_MAX ? question->udp_size : DNS_UDP_MAX;
 }
 
@@ -114,7 +112,7 @@ static void query_write(struct dns_query *q)
 				&q->question, q->msg, q->len, q->answer, q->answer_len);
 	if (action == DNS_PLAN_PASS)
 		count = &p->stats.negative;
-	else if (DNS_RCODE(p->scratch) == DNS_RCODE_SERVFAIL)
+	else if ((dns_flags(p->scratch) & DNS_RCODE) == DNS_RCODE_SERVFAIL)
 		count = &p->stats.servfail;
 	else if (action == DNS_PLAN_EMPTY || !(p->scratch[6] | p->scratch[7]))
 		count = &p->stats.empty;
@@ -245,11 +243,11 @@ void dns_query_answer(struct dns_ask *ask, const uint8_t *msg, size_t len)
 	struct dns_proxy *p = q->proxy;
 	bool last = ask == &q->asks[q->attempt % DNS_ATTEMPTS];
 	bool tcp = ask->channel->tcp;
+	unsigned int rcode = dns_flags(msg) & DNS_RCODE;
 	size_t server = (size_t)(ask->channel->up - p->upstreams);
 
 	/* One that cannot answer is no reason to give up while another has not been asked. */
-	if (q->readable &&
-	    (DNS_RCODE(msg) == DNS_RCODE_SERVFAIL || DNS_RCODE(msg) == DNS_RCODE_REFUSED) &&
+	if (q->readable && (rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_REFUSED) &&
 	    (!last || q->attempt + 1 < p->n_upstreams)) {
 		dns_channel_remove(ask);
 		if (last)
@@ -258,7 +256,7 @@ void dns_query_answer(struct dns_ask *ask, const uint8_t *msg, size_t len)
 	}
 	deadline_clear(q);
 	asks_clear(q);
-	if (q->claimed && !tcp && DNS_TC(msg)) {
+	if (q->claimed && !tcp && dns_flags(msg) & DNS_TC) {
 		p->stats.tcp_retries++;
 		q->over_tcp = true;
 		q->server = server;
@@ -305,7 +303,9 @@ static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash, bool tcp,
 	p->table.by_text[hash % DNS_HASH] = q;
 
 	q->readable = !dns_question_parse(&q->question, msg, len);
-	q->app = q->readable ? p->ops->match(p->ctx, &q->question) : DNS_MATCH_PASS;
+	q->app = DNS_MATCH_PASS;
+	if (q->readable && q->question.class_ == DNS_CLASS_IN)
+		q->app = p->ops->match(p->ctx, &q->question);
 	q->claimed = q->app != DNS_MATCH_PASS;
 	q->over_tcp = tcp && !q->claimed;
 	q->server = dns_upstream_first(p);
@@ -336,7 +336,7 @@ int dns_query_take(struct dns_proxy *p, const struct dns_waiter *from, const uin
 	bool fresh = false;
 	uint32_t hash;
 
-	if (len < DNS_HEADER || DNS_QR(msg)) {
+	if (len < DNS_HEADER_LEN || dns_flags(msg) & DNS_QR) {
 		p->stats.unreadable++;
 		return -EBADMSG;
 	}

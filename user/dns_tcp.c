@@ -12,9 +12,9 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#define ACCEPT_BATCH	16
+#define ACCEPT_BATCH    16
 #define ACCEPT_PAUSE_MS 500
-#define BACKLOG		256
+#define BACKLOG         256
 
 static void conn_ready(uv_poll_t *handle, int status, int events);
 
@@ -133,7 +133,7 @@ static bool conn_evict(struct dns_proxy *p)
 {
 	struct dns_conn *c;
 
-	DL_FOREACH(p->conns, c)
+	DL_FOREACH (p->conns, c)
 		if (!c->in_flight && !dns_stream_pending(&c->stream)) {
 			conn_close(c);
 			return true;
@@ -207,7 +207,7 @@ void dns_tcp_expire(struct dns_proxy *p)
 	} else if (p->accept_at) {
 		dns_wake_at(p, p->accept_at);
 	}
-	DL_FOREACH_SAFE(p->conns, c, next) {
+	DL_FOREACH_SAFE (p->conns, c, next) {
 		if (c->active + DNS_IDLE_MS > now)
 			break;
 		if (c->in_flight && !dns_stream_pending(&c->stream))

@@ -61,8 +61,9 @@ static void uconn_job(struct dns_job *job)
 		return;
 	}
 	dns_stream_poll(&c->stream,
-			!c->connected || dns_stream_pending(&c->stream) ? UV_READABLE | UV_WRITABLE :
-									  UV_READABLE,
+			!c->connected || dns_stream_pending(&c->stream) ?
+				UV_READABLE | UV_WRITABLE :
+				UV_READABLE,
 			uconn_ready);
 }
 

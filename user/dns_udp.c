@@ -197,8 +197,9 @@ void dns_udp_reply(const struct dns_waiter *w, const uint8_t *msg, size_t len)
 		return;
 	}
 	r = &out->reply[out->n++];
-	*r = (struct dns_reply){ .to = w->peer, .from = w->local, .ifindex = w->ifindex,
-				 .off = out->used, .len = len };
+	*r = (struct dns_reply){
+		.to = w->peer, .from = w->local, .ifindex = w->ifindex, .off = out->used, .len = len
+	};
 	memcpy(out->arena + r->off, msg, len);
 	memcpy(out->arena + r->off, w->peer.id, 2);
 	out->used += len;

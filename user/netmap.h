@@ -18,6 +18,8 @@
 #define NETMAP_MAX_BYTES (256U * 1024 * 1024)
 #define NETMAP_NO_SELF   SIZE_MAX
 
+struct netmap_index;
+
 struct netmap_node {
 	char *id;
 	struct c25_addr overlay4; /* all zero: none */
@@ -74,6 +76,7 @@ struct netmap {
 	size_t self;     /* index in nodes, or NETMAP_NO_SELF if none was asked for */
 	char **warnings; /* "/apps/0/nmae: unknown key", one line each */
 	size_t n_warnings;
+	struct netmap_index *index; /* of the lookups below; made by netmap_parse() */
 };
 
 struct netmap_fault {

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "domains.h"
+#include "policy.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define MAX_NAME   255 /* RFC 1035, 2.3.4 */
+#define MAX_LABEL  63
+#define MAX_LABELS (MAX_NAME / 2)
+#define ROOT       0
+#define NO_NODE    UINT32_MAX
+
+/* A label below another; the domain it ends is spelled by the way up to the root. */
+struct node {
+	uint32_t parent;
+	uint32_t label; /* where in `labels`: length and lower-case bytes */
+	size_t exact;
+	size_t wild;
+};
+
+struct domains {
+	struct node *nodes;
+	uint32_t n_nodes, max_nodes;
+	uint8_t *labels;
+	uint32_t n_labels;
+	uint32_t *table; /* open addressing: indices of nodes, NO_NODE where free */
+	uint32_t mask;
+};
+
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static uint32_t hash_label(uint32_t parent, const uint8_t *label)
+{
+	uint64_t h = (parent + 1) * 0x9e3779b97f4a7c15ULL;
+
+	for (size_t i = 0; i <= label[0]; i++)
+		h = (h ^ label[i]) * 0x100000001b3ULL;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93ULL;
+	return (uint32_t)(h >> 32);
+}
+
+/* The slot that holds the node, or the free one where it belongs. */
+static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8_t *label)
+{
+	uint32_t at = hash_label(parent, label) & d->mask;
+
+	for (; d->table[at] != NO_NODE; at = (at + 1) & d->mask) {
+		const struct node *node = &d->nodes[d->table[at]];
+
+		if (node->parent == parent &&
+		    !memcmp(d->labels + node->label, label, (size_t)label[0] + 1))
+			break;
+	}
+	return &d->table[at];
+}
+
+static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *label)
+{
+	uint32_t *slot = find_slot(d, parent, label);
+
+	if (*slot != NO_NODE)
+		return *slot;
+	d->nodes[d->n_nodes] = (struct node){ parent, d->n_labels, DOMAINS_NONE, DOMAINS_NONE };
+	memcpy(d->labels + d->n_labels, label, (size_t)label[0] + 1);
+	d->n_labels += (uint32_t)label[0] + 1;
+	*slot = d->n_nodes;
+	return d->n_nodes++;
+}
+
+/* `domain` is one of the netmap's: lower case, no last dot, valid. */
+static void add_domain(struct domains *d, const char *domain, size_t app, bool self)
+{
+	bool wild = domain[0] == '*';
+	const char *first = wild ? domain + 2 : domain, *end = first + strlen(first);
+	uint32_t at = ROOT;
+	size_t *taker;
+
+	while (end > first) {
+		uint8_t label[MAX_LABEL + 1];
+		const char *start = end;
+
+		while (start > first && start[-1] != '.')
+			start--;
+		label[0] = (uint8_t)(end - start);
+		memcpy(label + 1, start, label[0]);
+		at = add_label(d, at, label);
+		end = start > first ? start - 1 : first;
+	}
+	taker = wild ? &d->nodes[at].wild : &d->nodes[at].exact;
+	if (self)
+		*taker = DOMAINS_SELF;
+	else if (*taker == DOMAINS_NONE)
+		*taker = app;
+}
+
+/* Room for every label of every domain, so that building never runs out of it. */
+static int make_room(struct domains *d, const struct netmap *nm, const struct netmap_node *self)
+{
+	size_t nodes = 1, bytes = 1, slots = 2;
+
+	for (size_t i = 0; self && i < nm->n_apps; i++) {
+		if (!policy_may_use(&nm->apps[i], self))
+			continue;
+		for (size_t j = 0; j < nm->apps[i].n_domains; j++) {
+			const char *domain = nm->apps[i].domains[j];
+
+			for (const char *dot = domain; dot; dot = strchr(dot + 1, '.'))
+				nodes++;
+			bytes += strlen(domain) + 2;
+		}
+	}
+	while (slots < 2 * nodes)
+		slots *= 2;
+	if (slots >= NO_NODE || bytes >= UINT32_MAX)
+		return -ENOMEM;
+	d->nodes = calloc(nodes, sizeof(*d->nodes));
+	d->labels = malloc(bytes);
+	d->table = malloc(slots * sizeof(*d->table));
+	if (!d->nodes || !d->labels || !d->table)
+		return -ENOMEM;
+	memset(d->table, 0xff, slots * sizeof(*d->table));
+	d->mask = (uint32_t)slots - 1;
+	d->nodes[ROOT] = (struct node){ NO_NODE, 0, DOMAINS_NONE, DOMAINS_NONE };
+	d->labels[0] = 0;
+	d->n_nodes = 1;
+	d->n_labels = 1;
+	return 0;
+}
+
+int domains_new(struct domains **out, const struct netmap *nm)
+{
+	_cleanup_(domains) struct domains *d = calloc(1, sizeof(*d));
+	const struct netmap_node *self = netmap_self(nm);
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	err = make_room(d, nm, self);
+	if (err)
+		return err;
+	for (size_t i = 0; self && i < nm->n_apps; i++) {
+		const struct netmap_app *app = &nm->apps[i];
+
+		if (!policy_may_use(app, self))
+			continue;
+		for (size_t j = 0; j < app->n_domains; j++)
+			add_domain(d, app->domains[j], i, policy_serves(app, self));
+	}
+	*out = TAKE_PTR(d);
+	return 0;
+}
+
+void domains_free(struct domains *d)
+{
+	if (!d)
+		return;
+	free(d->nodes);
+	free(d->labels);
+	free(d->table);
+	free(d);
+}
+
+/* Offsets of the labels, or a negative number for what is no uncompressed name. */
+static int split(uint8_t offsets[MAX_LABELS], const uint8_t *name)
+{
+	size_t at = 0;
+	int n = 0;
+
+	while (name[at]) {
+		if (name[at] > MAX_LABEL || at + name[at] + 2 > MAX_NAME)
+			return -EINVAL;
+		offsets[n++] = (uint8_t)at;
+		at += (size_t)name[at] + 1;
+	}
+	return n;
+}
+
+size_t domains_match(const struct domains *d, const uint8_t *name)
+{
+	size_t wildest = DOMAINS_NONE;
+	uint8_t offsets[MAX_LABELS];
+	uint32_t at = ROOT;
+	int n = split(offsets, name);
+
+	if (n <= 0)
+		return DOMAINS_NONE;
+	while (n--) {
+		const uint8_t *from = name + offsets[n];
+		uint8_t label[MAX_LABEL + 1];
+
+		label[0] = from[0];
+		for (size_t i = 1; i <= from[0]; i++)
+			label[i] = lower(from[i]);
+		at = *find_slot(d, at, label);
+		if (at == NO_NODE)
+			return wildest;
+		if (d->nodes[at].wild != DOMAINS_NONE)
+			wildest = d->nodes[at].wild;
+	}
+	return d->nodes[at].exact != DOMAINS_NONE ? d->nodes[at].exact : wildest;
+}

@@ -124,7 +124,7 @@ static struct peerapi_result apply_item(const struct transit *t, const struct ch
 {
 	const struct peerapi_item *item = c->item;
 	const struct c25_addr *client = client_addr(t->peer, item->transit_family);
-	const char *why = "The mapping could not be made";
+	const char *why = "the mapping could not be made";
 
 	if (c->code)
 		return refuse(c->code);
@@ -133,7 +133,7 @@ static struct peerapi_result apply_item(const struct transit *t, const struct ch
 	if (!client)
 		return refuse(PEERAPI_NO_FAMILY);
 	if (!in_transit_pool(t->nm, item))
-		why = "Transit address is not in the transit pools";
+		why = "transit address is outside the transit pools";
 	else if (policy_destination(t->nm, c->app, &item->real, item->real_family == 6, &why) &&
 		 !t->ops->map(t->ctx, t->peer, client, &item->transit, &item->real, c->app, &why))
 		return (struct peerapi_result){ .code = PEERAPI_OK };

@@ -75,9 +75,8 @@ struct c25_peer {
 };
 
 /* c25_devs: by interface index. */
-#define C25_DEV_OVERLAY (1U << 0)
-#define C25_DEV_UPLINK  (1U << 1)
-#define C25_DEV_L2      (1U << 2) /* frames start with an Ethernet header */
+#define C25_DEV_UPLINK (1U << 1)
+#define C25_DEV_L2     (1U << 2) /* frames start with an Ethernet header */
 
 struct c25_dev {
 	struct c25_addr addr4; /* own address to send from; all zero: none */

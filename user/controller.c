@@ -146,19 +146,25 @@ static int sync_overlay(struct controller *c, const struct netmap *nm)
 	return err;
 }
 
-static int write_overlay_dev(struct controller *c, const struct netmap *nm)
+static int write_overlay(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link = overlay_link(c->overlay);
 	const struct netmap_node *self = netmap_self(nm);
-	struct c25_dev dev = {
+	struct c25_overlay o = {
 		.addr4 = self->overlay4,
 		.addr6 = self->overlay6,
-		.flags = C25_DEV_OVERLAY | (link->l2 ? C25_DEV_L2 : 0),
+		.ifindex = link->ifindex,
 		.mtu = link->mtu,
+		.vni = c->config->vxlan_vni,
+		.l2 = link->l2,
 	};
 
-	memcpy(dev.mac, link->mac, sizeof(dev.mac));
-	return maps_dev_put(&c->maps, link->ifindex, &dev);
+	if (addr_is4(&self->underlay))
+		o.underlay4 = self->underlay;
+	else
+		o.underlay6 = self->underlay;
+	memcpy(o.mac, link->mac, sizeof(o.mac));
+	return maps_overlay_put(&c->maps, &o);
 }
 
 /* Datapath: programs and maps of the roles that this node has. */
@@ -188,7 +194,6 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 		.client = client,
 		.connector = connector,
 		.tunnel_key = overlay_tunnel_key(c->overlay),
-		.vni = f->vxlan_vni,
 		.nat_lo = f->nat_lo,
 		.nat_hi = f->nat_hi,
 		.max_mappings = f->max_mappings,
@@ -234,7 +239,7 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	if (err)
 		return err;
 	link = overlay_link(c->overlay);
-	err = write_overlay_dev(c, nm);
+	err = write_overlay(c, nm);
 	if (!err)
 		err = peers_sync(c->peers, nm);
 	if (err)

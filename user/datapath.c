@@ -74,10 +74,14 @@ static void set_up(struct datapath *d, const struct datapath_config *cfg, uint32
 {
 	d->skel->rodata->c25_cookie = cookie;
 	d->skel->rodata->c25_tunnel_key = cfg->tunnel_key;
+	d->skel->rodata->c25_client = cfg->client;
+	d->skel->rodata->c25_connector = cfg->connector;
 	d->skel->rodata->c25_nat_lo = cfg->nat_lo;
 	d->skel->rodata->c25_nat_hi = cfg->nat_hi;
 	/* As many as the table has: one, where the role is missing. */
 	d->skel->rodata->c25_max_flows = cfg->connector ? cfg->max_flows : 1;
+	/* One peer alone never fills the table. */
+	d->skel->rodata->c25_peer_quota = cfg->max_flows - cfg->max_flows / 4;
 }
 
 static int run_start(struct datapath *d)

@@ -24,7 +24,6 @@ struct datapath_config {
 	bool client;
 	bool connector;
 	bool tunnel_key; /* --overlay vxlan: the programs set and check the tunnel key */
-	uint32_t vni;    /* its VXLAN network identifier */
 	uint16_t nat_lo; /* host order, inclusive */
 	uint16_t nat_hi;
 	uint32_t max_mappings;

@@ -22,6 +22,7 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_META] = { sizeof(uint32_t), sizeof(struct c25_meta) },
 	[MAP_NETS] = { sizeof(struct c25_net_key), sizeof(struct c25_net) },
 	[MAP_PEERS] = { sizeof(uint32_t), sizeof(struct c25_peer) },
+	[MAP_OVERLAY] = { sizeof(uint32_t), sizeof(struct c25_overlay) },
 	[MAP_DEVS] = { sizeof(uint32_t), sizeof(struct c25_dev) },
 	[MAP_APPS] = { sizeof(uint32_t), sizeof(struct c25_app) },
 	[MAP_REASONS] = { sizeof(uint32_t), sizeof(struct c25_count) },
@@ -140,6 +141,13 @@ int maps_peer_put(const struct maps *m, uint32_t index, const struct c25_peer *v
 int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out)
 {
 	return get(m, MAP_PEERS, &index, out);
+}
+
+int maps_overlay_put(const struct maps *m, const struct c25_overlay *v)
+{
+	uint32_t zero = 0;
+
+	return put(m, MAP_OVERLAY, &zero, v);
 }
 
 int maps_dev_put(const struct maps *m, uint32_t ifindex, const struct c25_dev *v)

@@ -19,6 +19,7 @@
 	X(META, meta)                                                                              \
 	X(NETS, nets)                                                                              \
 	X(PEERS, peers)                                                                            \
+	X(OVERLAY, overlay)                                                                        \
 	X(DEVS, devs)                                                                              \
 	X(APPS, apps)                                                                              \
 	X(REASONS, reasons)                                                                        \
@@ -57,6 +58,7 @@ int maps_net_put(const struct maps *m, const struct prefix *p, const struct c25_
 int maps_net_del(const struct maps *m, const struct prefix *p);
 int maps_peer_put(const struct maps *m, uint32_t index, const struct c25_peer *v);
 int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out);
+int maps_overlay_put(const struct maps *m, const struct c25_overlay *v);
 int maps_dev_put(const struct maps *m, uint32_t ifindex, const struct c25_dev *v);
 int maps_dev_del(const struct maps *m, uint32_t ifindex);
 int maps_app_put(const struct maps *m, uint32_t id, const char *name);

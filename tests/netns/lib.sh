@@ -296,7 +296,7 @@ conn25_start() {
 	shift
 	[ "$node" = connector ] || flags+=(--dns-listen 127.0.0.1:53 --dns-upstream 192.0.2.53)
 	: >"$dir/$node.log"
-	in_ns "$node" "$CONN25" run --netmap "$dir/netmap.json" --node "$node" \
+	nsenter --net="/run/netns/$node" "$CONN25" run --netmap "$dir/netmap.json" --node "$node" \
 		--pin "/sys/fs/bpf/$node" --control "/run/$node.sock" "${flags[@]}" "$@" \
 		2>>"$dir/$node.log" &
 	printf -v "pid_$node" %s $!

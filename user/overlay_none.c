@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "log.h"
+#include "overlay_mode.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int none_device(struct overlay *o)
+{
+	struct netlink_link l;
+	int err = netlink_link_get(o->nl, o->dev, &l);
+
+	if (err == -ENODEV) {
+		log_error("there is no device %s: --overlay none wants one that reaches the peers; "
+			  "name it with --dev",
+			  o->dev);
+		return err;
+	}
+	if (err) {
+		log_error("look up device %s: %s", o->dev, overlay_reason(o, err));
+		return err;
+	}
+	if (o->link.ifindex && o->link.ifindex != l.ifindex)
+		log_info("device %s was made anew", o->dev);
+	o->link = l;
+	return 0;
+}
+
+/* Addresses are the business of whoever made the device. */
+static int none_prepare(struct overlay *o, const struct netmap *nm)
+{
+	const struct netmap_node *self = netmap_self(nm);
+
+	for (int is4 = 1; is4 >= 0; is4--) {
+		const struct c25_addr *own = overlay_node_addr(self, is4);
+		char text[ADDR_STRLEN];
+
+		if (!addr_is_zero(own) && overlay_host_has(o, own) == 0)
+			overlay_warn_once(o,
+					  "no device of this host has the overlay address %s of "
+					  "node %s: peers cannot answer it; add it to %s",
+					  addr_print(text, own), self->id, o->dev);
+	}
+	return 0;
+}
+
+/*
+ * On Ethernet a route without `via` would make the kernel resolve the magic address itself, and
+ * the programs would never see the packet. Any connector's neighbour entry does: each frame is
+ * redirected to its mapping's own connector. IPv6 has no next hops of IPv4.
+ */
+static int none_next_hop(const struct overlay *o, const struct netmap *nm, bool is4,
+			 struct c25_addr *via)
+{
+	const struct netmap_node *self = netmap_self(nm);
+	const struct c25_addr *other = NULL;
+
+	memset(via, 0, sizeof(*via));
+	if (!o->link.l2)
+		return 0;
+	for (size_t i = 0; i < nm->n_nodes; i++) {
+		const struct netmap_node *n = &nm->nodes[i];
+
+		if (n == self || !n->connector)
+			continue;
+		if (!addr_is_zero(overlay_node_addr(n, is4))) {
+			*via = *overlay_node_addr(n, is4);
+			return 0;
+		}
+		if (is4 && !other && !addr_is_zero(&n->overlay6))
+			other = &n->overlay6;
+	}
+	if (!other)
+		return -ENOENT;
+	*via = *other;
+	return 0;
+}
+
+const struct overlay_mode_ops overlay_none_ops = {
+	.name = "none",
+	.device = none_device,
+	.prepare = none_prepare,
+	.next_hop = none_next_hop,
+};

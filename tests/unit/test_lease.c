@@ -8,16 +8,15 @@
 
 SUITE(lease);
 
-static struct c25_addr A(const char *text)
-{
+static struct c25_addr A(const char *text) {
 	struct c25_addr a;
 
 	cr_assert_gt(addr_parse(&a, text), 0, "%s", text);
 	return a;
 }
 
-static struct lease_table *make(size_t max, const char *m4, const char *t4, const char *m6,
-				const char *t6)
+static struct lease_table *
+make(size_t max, const char *m4, const char *t4, const char *m6, const char *t6)
 {
 	const char *text[NETMAP_POOLS] = { m4, t4, m6, t6 };
 	struct netmap_ranges pools[NETMAP_POOLS] = { 0 };

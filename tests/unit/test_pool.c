@@ -11,23 +11,23 @@ SUITE(pool);
 
 #define REST 300
 
-static struct range R(const char *text)
-{
+static struct range R(const char *text) {
 	struct range r;
 
 	cr_assert_eq(range_parse(&r, text), 0, "%s", text);
 	return r;
 }
 
-static struct c25_addr A(const char *text)
-{
+static struct c25_addr
+A(const char *text) {
 	struct c25_addr a;
 
 	cr_assert_gt(addr_parse(&a, text), 0, "%s", text);
 	return a;
 }
 
-static struct pool *make(const char *range)
+static struct pool *
+make(const char *range)
 {
 	struct range r = R(range);
 	struct pool *p;
@@ -240,7 +240,8 @@ Test(pool, a_range_that_stays_goes_on_where_it_was)
 
 Test(pool, ranges_that_overlap_are_lent_once)
 {
-	struct range both[] = { R("192.0.2.0-192.0.2.2"), R("192.0.2.1-192.0.2.3"), R("192.0.2.2") };
+	struct range both[] = { R("192.0.2.0-192.0.2.2"), R("192.0.2.1-192.0.2.3"),
+				R("192.0.2.2") };
 	_cleanup_(pool) struct pool *p = NULL;
 
 	cr_assert_eq(pool_new(&p, both, 3, REST), 0);

@@ -80,8 +80,10 @@ void lease_table_free(struct lease_table *t)
 
 	if (!t)
 		return;
-	HASH_ITER(by_pair, t->by_pair, l, tmp) {
-		unlink_lease(t, l);
+	HASH_CLEAR(by_magic, t->by_magic);
+	HASH_CLEAR(by_transit, t->by_transit);
+	HASH_ITER (by_pair, t->by_pair, l, tmp) {
+		HASH_DELETE(by_pair, t->by_pair, l);
 		free(l);
 	}
 	for (int i = 0; i < NETMAP_POOLS; i++)
@@ -331,7 +333,7 @@ struct c25_lease lease_record(const struct lease *l)
 	rec.peer = l->peer;
 	rec.lent = l->lent;
 	rec.expires = l->expires;
-	strcpy(rec.domain, l->domain); /* pair_make() saw that it fits */
+	memcpy(rec.domain, l->domain, strlen(l->domain) + 1); /* pair_make() saw that it fits */
 	return rec;
 }
 
@@ -363,7 +365,7 @@ int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), v
 	struct lease *l, *tmp;
 	int err;
 
-	HASH_ITER(by_pair, t->by_pair, l, tmp) {
+	HASH_ITER (by_pair, t->by_pair, l, tmp) {
 		err = each(l, ctx);
 		if (err)
 			return err;

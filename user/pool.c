@@ -192,7 +192,7 @@ int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n)
 	p->at = 0;
 	p->capacity = capacity;
 	p->inside = 0;
-	HASH_ITER(hh, p->known, k, tmp)
+	HASH_ITER (hh, p->known, k, tmp)
 		p->inside += pool_covers(p, &k->addr);
 	return 0;
 }
@@ -218,7 +218,7 @@ void pool_free(struct pool *p)
 
 	if (!p)
 		return;
-	HASH_ITER(hh, p->known, k, tmp) {
+	HASH_ITER (hh, p->known, k, tmp) {
 		HASH_DELETE(hh, p->known, k);
 		free(k);
 	}

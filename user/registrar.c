@@ -74,6 +74,8 @@ bool registration_settle(struct registrar *r, struct registration *reg,
 
 	batch_enter(r, &batch, reg);
 	waits_move(&batch.waits, &reg->waits, until);
+	if (waits_empty(&reg->waits))
+		link_del(&reg->waiting);
 	waits_tell(&batch.waits, reg->lease, outcome, code);
 	return batch_leave(r, &batch);
 }
@@ -96,8 +98,7 @@ static void watch(struct registrar *r, struct registration *reg)
 static void expire(struct registrar *r)
 {
 	while (!link_empty(&r->waiting)) {
-		struct registration *reg =
-			LINK_OF(r->waiting.next, struct registration, waiting);
+		struct registration *reg = LINK_OF(r->waiting.next, struct registration, waiting);
 
 		if (reg->due > r->now)
 			return;
@@ -151,7 +152,7 @@ void registrar_free(struct registrar *r)
 	/* A callback may free others, so none but the first is known to be there. */
 	while (r->registrations)
 		registrar_release(r, r->registrations->lease);
-	HASH_ITER(hh, r->connectors, c, c_tmp)
+	HASH_ITER (hh, r->connectors, c, c_tmp)
 		connector_free(r, c);
 	free(r);
 }
@@ -395,8 +396,8 @@ static void forgive_stall(struct registrar *r, uint64_t now)
 
 	if (r->due == NEVER || now <= r->due || now - r->due < STALL_MS)
 		return;
-	late = now - r->due;
-	HASH_ITER(hh, r->connectors, c, tmp) {
+	late = now - r->now;
+	HASH_ITER (hh, r->connectors, c, tmp) {
 		if (c->request)
 			c->request->sent += late;
 		c->failing_since += late;
@@ -413,11 +414,11 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 	enter(r, now);
 	r->retry_at = NEVER;
 	expire(r);
-	HASH_ITER(hh, r->connectors, c, tmp)
+	HASH_ITER (hh, r->connectors, c, tmp)
 		connector_tick(r, c);
 	r->due = r->retry_at;
 	if (r->due == NEVER) {
-		HASH_ITER(hh, r->connectors, c, tmp) {
+		HASH_ITER (hh, r->connectors, c, tmp) {
 			uint64_t due = connector_due(r, c);
 
 			if (due < r->due)

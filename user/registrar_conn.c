@@ -43,23 +43,6 @@ struct connector *connector_get(struct registrar *r, uint32_t index)
 	return c;
 }
 
-static struct registration *ticket_drop(struct ticket *t)
-{
-	struct registration *reg = t->reg;
-
-	t->reg = NULL;
-	link_del(&t->of_reg);
-	return reg;
-}
-
-static void request_free(struct request *req)
-{
-	for (size_t i = 0; i < req->n; i++)
-		ticket_drop(&req->tickets[i]);
-	free(req->release);
-	free(req);
-}
-
 void connector_free(struct registrar *r, struct connector *c)
 {
 	HASH_DELETE(hh, r->connectors, c);
@@ -74,30 +57,6 @@ void connector_free(struct registrar *r, struct connector *c)
 	free(c->release);
 	free(c->epoch);
 	free(c);
-}
-
-/* A release that finds no room is let go: the mapping then ends by disuse. */
-void connector_release(struct connector *c, const struct c25_addr *transit)
-{
-	if (c->dropped || c->n_release == RELEASES_MAX)
-		return;
-	if (c->n_release == c->room) {
-		size_t room = c->room ? 2 * c->room : 64;
-		struct c25_addr *v = reallocarray(c->release, room, sizeof(*v));
-
-		if (!v)
-			return;
-		c->release = v;
-		c->room = room;
-	}
-	c->release[c->n_release++] = *transit;
-}
-
-static void releases_back(struct connector *c, struct request *req)
-{
-	for (size_t i = 0; i < req->n_release; i++)
-		connector_release(c, &req->release[i]);
-	req->n_release = 0;
 }
 
 /* Whether this one goes to another connector when `c` does not do its part: a mapping that `c`
@@ -165,7 +124,7 @@ static void set_healthy(struct registrar *r, struct connector *c)
 			link_add(&r->parked, &reg->at);
 	}
 	/* It may take over from others. */
-	HASH_ITER(hh, r->connectors, o, tmp) {
+	HASH_ITER (hh, r->connectors, o, tmp) {
 		o->deserted = false;
 		if (!link_empty(&o->urgent) || o->request)
 			o->share_due = r->now;
@@ -212,28 +171,6 @@ static void epoch_seen(struct registrar *r, struct connector *c, const char *epo
 	c->epoch = copy;
 }
 
-struct request *connector_take(struct connector *c, uint64_t id, bool *late)
-{
-	struct request *req = c->request;
-	struct link *l;
-
-	if (req && req->id == id) {
-		c->request = NULL;
-		*late = false;
-		return req;
-	}
-	for (l = c->late.next; l != &c->late; l = l->next) {
-		req = LINK_OF(l, struct request, late);
-		if (req->id != id)
-			continue;
-		link_del(l);
-		c->n_late--;
-		*late = true;
-		return req;
-	}
-	return NULL;
-}
-
 void connector_answered(struct registrar *r, struct connector *c, struct request *req, bool late,
 			const int *codes, const char *epoch)
 {
@@ -275,7 +212,7 @@ static void unanswered(struct registrar *r, struct request *req)
 void connector_failed(struct registrar *r, struct connector *c, struct request *req, bool late)
 {
 	if (!late) {
-		releases_back(c, req);
+		request_take_back(c, req);
 		set_failing(r, c, req->sent);
 		unanswered(r, req);
 	}
@@ -289,7 +226,7 @@ static void give_up(struct registrar *r, struct connector *c)
 	struct request *req = c->request;
 
 	c->request = NULL;
-	releases_back(c, req);
+	request_take_back(c, req);
 	set_failing(r, c, req->sent);
 	unanswered(r, req);
 	if (c->dropped) {
@@ -383,8 +320,8 @@ void connector_drop(struct registrar *r, struct connector *c)
 	link_splice(&told, &c->quiet);
 	link_splice(&held, &c->held);
 	while (c->request || !link_empty(&c->late)) {
-		struct request *req = c->request ? c->request
-						 : LINK_OF(c->late.next, struct request, late);
+		struct request *req = c->request ? c->request :
+						   LINK_OF(c->late.next, struct request, late);
 
 		req = connector_take(c, req->id, &late);
 		for (size_t i = 0; i < req->n; i++) {
@@ -413,91 +350,6 @@ void connector_drop(struct registrar *r, struct connector *c)
 	r->due = r->now;
 }
 
-static uint64_t beat_due(const struct connector *c)
-{
-	uint64_t due = c->healthy ? NEVER : c->probe_at;
-
-	if ((!link_empty(&c->held) || (c->n_release && c->healthy)) &&
-	    due > c->last_sent + HEARTBEAT_MS)
-		due = c->last_sent + HEARTBEAT_MS;
-	return due;
-}
-
-/* Takes what is to be released; what the connector is to hold after all stays out. */
-static size_t fill_release(struct registrar *r, struct connector *c, struct request *req,
-			   size_t max)
-{
-	size_t used = 0;
-
-	if (!c->n_release)
-		return 0;
-	req->release = calloc(max, sizeof(*req->release));
-	if (!req->release)
-		return 0;
-	for (; used < c->n_release && req->n_release < max; used++) {
-		struct registration *reg;
-
-		HASH_FIND(hh, r->registrations, &c->release[used], sizeof(c->release[used]), reg);
-		if (!reg || (reg->home != c && reg->target != c))
-			req->release[req->n_release++] = c->release[used];
-	}
-	return used;
-}
-
-static void fill_tickets(struct registrar *r, struct request *req, struct link *queue, size_t max)
-{
-	while (req->n < max && !link_empty(queue)) {
-		struct registration *reg = LINK_OF(queue->next, struct registration, at);
-		struct ticket *t = &req->tickets[req->n];
-
-		link_del(&reg->at);
-		t->reg = reg;
-		t->request = req;
-		link_init(&t->of_reg);
-		link_add(&reg->tickets, &t->of_reg);
-		reg->current = t;
-		r->leases[req->n++] = reg->lease;
-	}
-}
-
-static size_t count(const struct link *queue, size_t max)
-{
-	size_t n = 0;
-
-	for (const struct link *l = queue->next; l != queue && n < max; l = l->next)
-		n++;
-	return n;
-}
-
-static void flush(struct registrar *r, struct connector *c)
-{
-	size_t n = count(&c->urgent, REGISTRAR_MAX_BATCH), used;
-	struct request *req;
-
-	if (!c->failing)
-		n += count(&c->quiet, REGISTRAR_MAX_BATCH - n);
-	if (c->request || c->dropped || (!n && beat_due(c) > r->now))
-		return;
-	req = calloc(1, sizeof(*req) + n * sizeof(req->tickets[0]));
-	if (!req) {
-		r->retry_at = r->now + RETRY_MS;
-		return;
-	}
-	req->connector = c;
-	req->id = ++r->last_id;
-	req->sent = r->now;
-	link_init(&req->late);
-	fill_tickets(r, req, &c->urgent, n);
-	fill_tickets(r, req, &c->quiet, n);
-	used = fill_release(r, c, req, REGISTRAR_MAX_BATCH - n);
-	c->n_release -= used;
-	if (used)
-		memmove(c->release, c->release + used, c->n_release * sizeof(*c->release));
-	c->request = req;
-	c->last_sent = r->now;
-	r->ops->send(r->ctx, c->index, req->id, r->leases, n, req->release, req->n_release);
-}
-
 void connector_tick(struct registrar *r, struct connector *c)
 {
 	if (c->request && r->now - c->request->sent >= SILENCE_MS)
@@ -506,16 +358,18 @@ void connector_tick(struct registrar *r, struct connector *c)
 		check_shares(r, c);
 	if (c->failing && !c->deserted && r->now - c->failing_since >= SILENCE_MS)
 		desert(r, c);
-	flush(r, c);
+	connector_flush(r, c);
 }
 
 uint64_t connector_due(const struct registrar *r, const struct connector *c)
 {
-	uint64_t due = c->share_due, t;
+	uint64_t due = NEVER, t;
 
 	if (c->dropped)
 		return NEVER;
-	t = c->request ? c->request->sent + SILENCE_MS : beat_due(c);
+	if (c->request || !link_empty(&c->urgent))
+		due = c->share_due;
+	t = c->request ? c->request->sent + SILENCE_MS : connector_beat_due(c);
 	if (!c->request && (!link_empty(&c->urgent) || (!c->failing && !link_empty(&c->quiet))))
 		t = r->now;
 	if (t < due)

@@ -4,7 +4,8 @@
  *
  * registrar.c         the calls of registrar.h, and those who wait
  * registrar_quest.c   one lease's way from connector to connector
- * registrar_conn.c    one connector: its requests, health and epoch
+ * registrar_conn.c    one connector: its answers, health and epoch
+ * registrar_request.c what a connector is sent
  *
  * A registration has a home (the connector that agreed) and, while it is not as it should be, a
  * quest: it stands with a target, queued or sent, or is parked until a connector recovers.
@@ -18,17 +19,17 @@
 
 #include <stddef.h>
 
-#define SILENCE_MS     1000 /* without an answer a request is given up, and mappings move on */
-#define PROBE_MIN_MS   500
-#define PROBE_MAX_MS   5000
-#define CALM_MS        10000 /* healthy for so long, the next probes begin at the minimum again */
-#define AGAIN_MS       1000
-#define HEARTBEAT_MS   (REGISTRAR_HEARTBEAT_MS - REGISTRAR_HEARTBEAT_MS / 8)
-#define STALL_MS       500  /* a tick so late says more of this host than of the connectors */
-#define RETRY_MS       100  /* after memory ran out */
-#define LATE_REQUESTS  4    /* given up, but an answer to them is still taken */
-#define RELEASES_MAX   65536
-#define NEVER          UINT64_MAX
+#define SILENCE_MS    1000 /* without an answer a request is given up, and mappings move on */
+#define PROBE_MIN_MS  500
+#define PROBE_MAX_MS  5000
+#define CALM_MS       10000 /* healthy for so long, the next probes begin at the minimum again */
+#define AGAIN_MS      1000
+#define HEARTBEAT_MS  (REGISTRAR_HEARTBEAT_MS - REGISTRAR_HEARTBEAT_MS / 8)
+#define STALL_MS      500 /* a tick so late says more of this host than of the connectors */
+#define RETRY_MS      100 /* after memory ran out */
+#define LATE_REQUESTS 4   /* given up, but an answer to them is still taken */
+#define RELEASES_MAX  65536
+#define NEVER         UINT64_MAX
 
 /* A circular list; a link outside any list points to itself. */
 struct link {
@@ -119,7 +120,7 @@ struct connector {
 
 /* A callback under way on a registration, on the stack of whoever made it. */
 struct batch {
-	struct registrar_wait waits;     /* those yet to be told */
+	struct registrar_wait waits;    /* those yet to be told */
 	const struct registration *reg; /* NULL: freed meanwhile */
 	struct batch *outer;
 };
@@ -199,14 +200,25 @@ struct connector *connector_get(struct registrar *r, uint32_t index);
 struct connector *connector_find(const struct registrar *r, uint32_t index);
 void connector_drop(struct registrar *r, struct connector *c);
 void connector_free(struct registrar *r, struct connector *c);
-void connector_release(struct connector *c, const struct c25_addr *transit);
-/* The connector's request of this id is over; NULL: none such. */
-struct request *connector_take(struct connector *c, uint64_t id, bool *late);
 void connector_answered(struct registrar *r, struct connector *c, struct request *req, bool late,
 			const int *codes, const char *epoch);
 void connector_failed(struct registrar *r, struct connector *c, struct request *req, bool late);
 /* What is due by time; then what is to be sent. */
 void connector_tick(struct registrar *r, struct connector *c);
 uint64_t connector_due(const struct registrar *r, const struct connector *c);
+
+/* registrar_request.c */
+/* Its registration, which no longer goes by it. */
+struct registration *ticket_drop(struct ticket *t);
+void request_free(struct request *req);
+/* What was to be released by a request that failed goes with the next one. */
+void request_take_back(struct connector *c, struct request *req);
+void connector_release(struct connector *c, const struct c25_addr *transit);
+/* The connector's request of this id is over; NULL: none such. */
+struct request *connector_take(struct connector *c, uint64_t id, bool *late);
+/* When the next heartbeat or probe is due. */
+uint64_t connector_beat_due(const struct connector *c);
+/* Send what there is, unless a request is under way. */
+void connector_flush(struct registrar *r, struct connector *c);
 
 #endif

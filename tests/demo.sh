@@ -104,6 +104,7 @@ conn25_stop connector || die "the connector's daemon ended with $?"
 for node in client connector; do
 	conn25 "$node" detach || die "detach on $node"
 done
-left=$(ls /sys/fs/bpf)$(in_ns client ip rule | grep 2525)$(in_ns client ip -br link show dev conn25 2>/dev/null)
+# The kernel itself keeps maps.debug and progs.debug there.
+left=$(find /sys/fs/bpf -mindepth 1 -maxdepth 1 ! -name "*.debug")$(in_ns client ip rule | grep 2525)$(in_ns client ip -br link show dev conn25 2>/dev/null)
 [ -z "$left" ] || die "left behind: $left"
 say "Nothing is left." ""

@@ -143,7 +143,7 @@ int registrar_new(struct registrar **out, const struct registrar_ops *ops, void 
 
 void registrar_free(struct registrar *r)
 {
-	struct connector *c, *c_tmp;
+	struct conn *c, *c_tmp;
 
 	if (!r)
 		return;
@@ -153,7 +153,7 @@ void registrar_free(struct registrar *r)
 	while (r->registrations)
 		registrar_release(r, r->registrations->lease);
 	HASH_ITER (hh, r->connectors, c, c_tmp)
-		connector_free(r, c);
+		conn_free(r, c);
 	free(r);
 }
 
@@ -184,7 +184,7 @@ static struct registration *registration_make(struct registrar *r, struct lease 
 static void set_candidates(struct registrar *r, struct registration *reg,
 			   const uint32_t *connectors, size_t n)
 {
-	struct connector *old[REGISTRAR_MAX_CONNECTORS];
+	struct conn *old[REGISTRAR_MAX_CONNECTORS];
 	size_t n_old = reg->n_candidates;
 	uint32_t tried = reg->tried;
 
@@ -192,7 +192,7 @@ static void set_candidates(struct registrar *r, struct registration *reg,
 	reg->n_candidates = 0;
 	reg->tried = 0;
 	for (size_t i = 0; i < n && reg->n_candidates < REGISTRAR_MAX_CONNECTORS; i++) {
-		struct connector *c = connector_get(r, connectors[i]);
+		struct conn *c = conn_get(r, connectors[i]);
 
 		if (c && !quest_is_candidate(reg, c))
 			reg->candidates[reg->n_candidates++] = c;
@@ -206,7 +206,7 @@ static void set_candidates(struct registrar *r, struct registration *reg,
 /* One more waits: a quest that nobody waited for becomes urgent. */
 static void join(struct registrar *r, struct registration *reg, bool first)
 {
-	struct connector *c = reg->target;
+	struct conn *c = reg->target;
 
 	if (!reg->quest || !c) {
 		quest_begin(r, reg, NULL);
@@ -276,12 +276,12 @@ void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *
 
 int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector)
 {
-	struct connector *c;
+	struct conn *c;
 	struct registration *reg;
 
 	if (l->registration)
 		return -EEXIST;
-	c = connector_get(r, connector);
+	c = conn_get(r, connector);
 	reg = registration_make(r, l);
 	if (!c || !reg) {
 		if (reg)
@@ -314,12 +314,12 @@ void registrar_release(struct registrar *r, struct lease *l)
 	}
 	waits_move(&waits, &reg->waits, NEVER);
 	if (reg->home)
-		connector_release(reg->home, &l->transit);
+		conn_release(reg->home, &l->transit);
 	while (!link_empty(&reg->tickets)) {
 		struct ticket *t = LINK_OF(reg->tickets.next, struct ticket, of_reg);
 
 		if (t->request->connector != reg->home)
-			connector_release(t->request->connector, &l->transit);
+			conn_release(t->request->connector, &l->transit);
 		t->reg = NULL;
 		link_del(&t->of_reg);
 	}
@@ -352,46 +352,46 @@ void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
 		     size_t n, const char *epoch, uint64_t now)
 {
-	struct connector *c = connector_find(r, connector);
+	struct conn *c = conn_find(r, connector);
 	struct request *req;
 	bool late = false;
 
 	enter(r, now);
-	req = c ? connector_take(c, request, &late) : NULL;
+	req = c ? conn_take(c, request, &late) : NULL;
 	if (req && req->n == n)
-		connector_answered(r, c, req, late, codes, epoch);
+		conn_answered(r, c, req, late, codes, epoch);
 	else if (req)
-		connector_failed(r, c, req, late);
+		conn_failed(r, c, req, late);
 	leave(r);
 }
 
 void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request, uint64_t now)
 {
-	struct connector *c = connector_find(r, connector);
+	struct conn *c = conn_find(r, connector);
 	struct request *req;
 	bool late = false;
 
 	enter(r, now);
-	req = c ? connector_take(c, request, &late) : NULL;
+	req = c ? conn_take(c, request, &late) : NULL;
 	if (req)
-		connector_failed(r, c, req, late);
+		conn_failed(r, c, req, late);
 	leave(r);
 }
 
 void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t now)
 {
-	struct connector *c = connector_find(r, connector);
+	struct conn *c = conn_find(r, connector);
 
 	enter(r, now);
 	if (c)
-		connector_drop(r, c);
+		conn_drop(r, c);
 	leave(r);
 }
 
 /* Nothing was read meanwhile, so that silence is not the connectors'. */
 static void forgive_stall(struct registrar *r, uint64_t now)
 {
-	struct connector *c, *tmp;
+	struct conn *c, *tmp;
 	uint64_t late;
 
 	if (r->due == NEVER || now <= r->due || now - r->due < STALL_MS)
@@ -406,7 +406,7 @@ static void forgive_stall(struct registrar *r, uint64_t now)
 
 uint64_t registrar_tick(struct registrar *r, uint64_t now)
 {
-	struct connector *c, *tmp;
+	struct conn *c, *tmp;
 
 	if (r->busy)
 		return r->now;
@@ -415,11 +415,11 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 	r->retry_at = NEVER;
 	expire(r);
 	HASH_ITER (hh, r->connectors, c, tmp)
-		connector_tick(r, c);
+		conn_tick(r, c);
 	r->due = r->retry_at;
 	if (r->due == NEVER) {
 		HASH_ITER (hh, r->connectors, c, tmp) {
-			uint64_t due = connector_due(r, c);
+			uint64_t due = conn_due(r, c);
 
 			if (due < r->due)
 				r->due = due;
@@ -438,7 +438,7 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 
 bool registrar_healthy(const struct registrar *r, uint32_t connector)
 {
-	const struct connector *c = connector_find(r, connector);
+	const struct conn *c = conn_find(r, connector);
 
 	return !c || c->healthy;
 }

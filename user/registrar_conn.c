@@ -5,17 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct connector *connector_find(const struct registrar *r, uint32_t index)
+struct conn *conn_find(const struct registrar *r, uint32_t index)
 {
-	struct connector *c;
+	struct conn *c;
 
 	HASH_FIND(hh, r->connectors, &index, sizeof(index), c);
 	return c;
 }
 
-struct connector *connector_get(struct registrar *r, uint32_t index)
+struct conn *conn_get(struct registrar *r, uint32_t index)
 {
-	struct connector *c = connector_find(r, index);
+	struct conn *c = conn_find(r, index);
 
 	if (!c) {
 		c = calloc(1, sizeof(*c));
@@ -43,7 +43,7 @@ struct connector *connector_get(struct registrar *r, uint32_t index)
 	return c;
 }
 
-void connector_free(struct registrar *r, struct connector *c)
+void conn_free(struct registrar *r, struct conn *c)
 {
 	HASH_DELETE(hh, r->connectors, c);
 	if (c->request)
@@ -61,7 +61,7 @@ void connector_free(struct registrar *r, struct connector *c)
 
 /* Whether this one goes to another connector when `c` does not do its part: a mapping that `c`
  * holds and nobody waits for is left to desert(). */
-static bool may_leave(const struct registration *reg, const struct connector *c)
+static bool may_leave(const struct registration *reg, const struct conn *c)
 {
 	return (reg->home != c || !waits_empty(&reg->waits)) && quest_has_alternative(reg);
 }
@@ -72,7 +72,7 @@ static bool is_current(const struct ticket *t)
 }
 
 /* What stands with this connector and has a better place to go, goes. */
-static void leave(struct registrar *r, struct connector *c)
+static void leave(struct registrar *r, struct conn *c)
 {
 	struct link *l, *next;
 
@@ -91,7 +91,7 @@ static void leave(struct registrar *r, struct connector *c)
 	}
 }
 
-static void set_unhealthy(struct registrar *r, struct connector *c)
+static void set_unhealthy(struct registrar *r, struct conn *c)
 {
 	if (c->healthy && r->now - c->healthy_since >= CALM_MS)
 		c->backoff = PROBE_MIN_MS;
@@ -104,9 +104,9 @@ static void set_unhealthy(struct registrar *r, struct connector *c)
 	r->ops->health(r->ctx, c->index, false);
 }
 
-static void set_healthy(struct registrar *r, struct connector *c)
+static void set_healthy(struct registrar *r, struct conn *c)
 {
-	struct connector *o, *tmp;
+	struct conn *o, *tmp;
 	struct link parked;
 
 	c->healthy = true;
@@ -132,7 +132,7 @@ static void set_healthy(struct registrar *r, struct connector *c)
 	r->ops->health(r->ctx, c->index, true);
 }
 
-static void set_failing(struct registrar *r, struct connector *c, uint64_t since)
+static void set_failing(struct registrar *r, struct conn *c, uint64_t since)
 {
 	if (!c->failing) {
 		c->failing = true;
@@ -143,7 +143,7 @@ static void set_failing(struct registrar *r, struct connector *c, uint64_t since
 }
 
 /* It lost its mappings: all but those of this very answer are told again. */
-static void epoch_seen(struct registrar *r, struct connector *c, const char *epoch)
+static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 {
 	struct link held;
 	char *copy;
@@ -171,7 +171,7 @@ static void epoch_seen(struct registrar *r, struct connector *c, const char *epo
 	c->epoch = copy;
 }
 
-void connector_answered(struct registrar *r, struct connector *c, struct request *req, bool late,
+void conn_answered(struct registrar *r, struct conn *c, struct request *req, bool late,
 			const int *codes, const char *epoch)
 {
 	bool stale = late && c->epoch && epoch && strcmp(c->epoch, epoch) != 0;
@@ -209,7 +209,7 @@ static void unanswered(struct registrar *r, struct request *req)
 	}
 }
 
-void connector_failed(struct registrar *r, struct connector *c, struct request *req, bool late)
+void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool late)
 {
 	if (!late) {
 		request_take_back(c, req);
@@ -221,7 +221,7 @@ void connector_failed(struct registrar *r, struct connector *c, struct request *
 }
 
 /* No answer for so long: it is free for another request, though this one may still be answered. */
-static void give_up(struct registrar *r, struct connector *c)
+static void give_up(struct registrar *r, struct conn *c)
 {
 	struct request *req = c->request;
 
@@ -245,7 +245,7 @@ static void give_up(struct registrar *r, struct connector *c)
 }
 
 /* What it holds goes to others that are healthy; where there is none, it stays. */
-static void desert(struct registrar *r, struct connector *c)
+static void desert(struct registrar *r, struct conn *c)
 {
 	struct link held;
 
@@ -267,7 +267,7 @@ static void desert(struct registrar *r, struct connector *c)
 }
 
 /* Its share of the time is over: to the next one. */
-static bool check_share(struct registrar *r, struct connector *c, struct registration *reg)
+static bool check_share(struct registrar *r, struct conn *c, struct registration *reg)
 {
 	if (reg->share_end > r->now) {
 		if (c->share_due > reg->share_end)
@@ -280,7 +280,7 @@ static bool check_share(struct registrar *r, struct connector *c, struct registr
 	return true;
 }
 
-static void check_shares(struct registrar *r, struct connector *c)
+static void check_shares(struct registrar *r, struct conn *c)
 {
 	bool over = false;
 	struct link *l, *next;
@@ -303,7 +303,7 @@ static void check_shares(struct registrar *r, struct connector *c)
 	}
 }
 
-void connector_drop(struct registrar *r, struct connector *c)
+void conn_drop(struct registrar *r, struct conn *c)
 {
 	struct link told, held;
 	bool late;
@@ -323,7 +323,7 @@ void connector_drop(struct registrar *r, struct connector *c)
 		struct request *req = c->request ? c->request :
 						   LINK_OF(c->late.next, struct request, late);
 
-		req = connector_take(c, req->id, &late);
+		req = conn_take(c, req->id, &late);
 		for (size_t i = 0; i < req->n; i++) {
 			struct registration *reg = req->tickets[i].reg;
 
@@ -350,7 +350,7 @@ void connector_drop(struct registrar *r, struct connector *c)
 	r->due = r->now;
 }
 
-void connector_tick(struct registrar *r, struct connector *c)
+void conn_tick(struct registrar *r, struct conn *c)
 {
 	if (c->request && r->now - c->request->sent >= SILENCE_MS)
 		give_up(r, c);
@@ -361,7 +361,7 @@ void connector_tick(struct registrar *r, struct connector *c)
 	connector_flush(r, c);
 }
 
-uint64_t connector_due(const struct registrar *r, const struct connector *c)
+uint64_t conn_due(const struct registrar *r, const struct conn *c)
 {
 	uint64_t due = NEVER, t;
 

@@ -83,7 +83,7 @@ struct ticket {
 };
 
 struct request {
-	struct connector *connector;
+	struct conn *connector;
 	uint64_t id;
 	uint64_t sent;
 	struct link late;
@@ -93,7 +93,7 @@ struct request {
 	struct ticket tickets[];
 };
 
-struct connector {
+struct conn {
 	uint32_t index;
 	bool healthy;
 	bool dropped;  /* not in the netmap */
@@ -127,14 +127,14 @@ struct batch {
 
 struct registration {
 	struct lease *lease;
-	struct connector *home;
+	struct conn *home;
 	bool live;      /* granted, and not revoked since */
 	bool confirmed; /* the home holds it, as far as is known */
 	bool ended;
 	bool quest;
-	struct connector *target;
+	struct conn *target;
 	struct ticket *current; /* sent to `target`; NULL: queued or parked */
-	struct connector *candidates[REGISTRAR_MAX_CONNECTORS];
+	struct conn *candidates[REGISTRAR_MAX_CONNECTORS];
 	size_t n_candidates;
 	uint32_t tried; /* bits of candidates, in this quest */
 	int refused;    /* first code that was not 0 in this quest */
@@ -160,7 +160,7 @@ struct registrar {
 	bool closing;
 	unsigned busy; /* depth of calls: nothing is sent from within */
 	struct batch *batches;
-	struct connector *connectors;
+	struct conn *connectors;
 	struct registration *registrations;
 	struct link waiting; /* registrations with waits, first deadline first */
 	struct link parked;
@@ -177,18 +177,18 @@ bool batch_leave(struct registrar *r, const struct batch *b); /* false: the regi
 
 /* registrar_quest.c */
 bool quest_has_alternative(const struct registration *reg);
-bool quest_is_candidate(const struct registration *reg, const struct connector *c);
-bool quest_may_use(const struct registration *reg, const struct connector *c);
+bool quest_is_candidate(const struct registration *reg, const struct conn *c);
+bool quest_may_use(const struct registration *reg, const struct conn *c);
 /* Tell `c`, at the end of the queue. */
-void quest_target(struct registrar *r, struct registration *reg, struct connector *c);
+void quest_target(struct registrar *r, struct registration *reg, struct conn *c);
 /* `first`: the connector to begin with, NULL: the best one. */
-void quest_begin(struct registrar *r, struct registration *reg, struct connector *first);
+void quest_begin(struct registrar *r, struct registration *reg, struct conn *first);
 /* To the next candidate; there being none, the quest ends. */
 void quest_advance(struct registrar *r, struct registration *reg);
 /* The target did not answer. */
 void quest_unanswered(struct registrar *r, struct registration *reg);
 /* `c` answered `code`; `current`: to the latest that it was asked. */
-void quest_answered(struct registrar *r, struct registration *reg, struct connector *c, int code,
+void quest_answered(struct registrar *r, struct registration *reg, struct conn *c, int code,
 		    bool current);
 void quest_lose_home(struct registration *reg);
 /* The last one who waited has gone. */
@@ -196,29 +196,29 @@ void quest_unwatched(struct registration *reg);
 
 /* registrar_conn.c */
 /* Made on first use, and again after a drop; NULL: no memory. */
-struct connector *connector_get(struct registrar *r, uint32_t index);
-struct connector *connector_find(const struct registrar *r, uint32_t index);
-void connector_drop(struct registrar *r, struct connector *c);
-void connector_free(struct registrar *r, struct connector *c);
-void connector_answered(struct registrar *r, struct connector *c, struct request *req, bool late,
+struct conn *conn_get(struct registrar *r, uint32_t index);
+struct conn *conn_find(const struct registrar *r, uint32_t index);
+void conn_drop(struct registrar *r, struct conn *c);
+void conn_free(struct registrar *r, struct conn *c);
+void conn_answered(struct registrar *r, struct conn *c, struct request *req, bool late,
 			const int *codes, const char *epoch);
-void connector_failed(struct registrar *r, struct connector *c, struct request *req, bool late);
+void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool late);
 /* What is due by time; then what is to be sent. */
-void connector_tick(struct registrar *r, struct connector *c);
-uint64_t connector_due(const struct registrar *r, const struct connector *c);
+void conn_tick(struct registrar *r, struct conn *c);
+uint64_t conn_due(const struct registrar *r, const struct conn *c);
 
 /* registrar_request.c */
 /* Its registration, which no longer goes by it. */
 struct registration *ticket_drop(struct ticket *t);
 void request_free(struct request *req);
 /* What was to be released by a request that failed goes with the next one. */
-void request_take_back(struct connector *c, struct request *req);
-void connector_release(struct connector *c, const struct c25_addr *transit);
+void request_take_back(struct conn *c, struct request *req);
+void conn_release(struct conn *c, const struct c25_addr *transit);
 /* The connector's request of this id is over; NULL: none such. */
-struct request *connector_take(struct connector *c, uint64_t id, bool *late);
+struct request *conn_take(struct conn *c, uint64_t id, bool *late);
 /* When the next heartbeat or probe is due. */
-uint64_t connector_beat_due(const struct connector *c);
+uint64_t connector_beat_due(const struct conn *c);
 /* Send what there is, unless a request is under way. */
-void connector_flush(struct registrar *r, struct connector *c);
+void connector_flush(struct registrar *r, struct conn *c);
 
 #endif

@@ -12,7 +12,7 @@ static bool code_is_final(int code)
 	return code == PEERAPI_NO_FAMILY || code == PEERAPI_MISMATCH;
 }
 
-static uint32_t candidate_bit(const struct registration *reg, const struct connector *c)
+static uint32_t candidate_bit(const struct registration *reg, const struct conn *c)
 {
 	for (size_t i = 0; i < reg->n_candidates; i++)
 		if (reg->candidates[i] == c)
@@ -20,20 +20,20 @@ static uint32_t candidate_bit(const struct registration *reg, const struct conne
 	return 0;
 }
 
-bool quest_is_candidate(const struct registration *reg, const struct connector *c)
+bool quest_is_candidate(const struct registration *reg, const struct conn *c)
 {
 	return candidate_bit(reg, c) != 0;
 }
 
-bool quest_may_use(const struct registration *reg, const struct connector *c)
+bool quest_may_use(const struct registration *reg, const struct conn *c)
 {
 	return reg->home == c || candidate_bit(reg, c);
 }
 
-static struct connector *untried(const struct registration *reg, bool healthy)
+static struct conn *untried(const struct registration *reg, bool healthy)
 {
 	for (size_t i = 0; i < reg->n_candidates; i++) {
-		struct connector *c = reg->candidates[i];
+		struct conn *c = reg->candidates[i];
 
 		if (!(reg->tried & UINT32_C(1) << i) && !c->dropped && c->healthy == healthy)
 			return c;
@@ -46,7 +46,7 @@ bool quest_has_alternative(const struct registration *reg)
 	return untried(reg, true) != NULL;
 }
 
-void quest_target(struct registrar *r, struct registration *reg, struct connector *c)
+void quest_target(struct registrar *r, struct registration *reg, struct conn *c)
 {
 	uint64_t left = r->answer_timeout;
 	bool waited = !waits_empty(&reg->waits);
@@ -122,7 +122,7 @@ static void exhausted(struct registrar *r, struct registration *reg)
 
 void quest_advance(struct registrar *r, struct registration *reg)
 {
-	struct connector *c = untried(reg, true);
+	struct conn *c = untried(reg, true);
 
 	if (!c && !waits_empty(&reg->waits))
 		c = untried(reg, false);
@@ -132,7 +132,7 @@ void quest_advance(struct registrar *r, struct registration *reg)
 		exhausted(r, reg);
 }
 
-void quest_begin(struct registrar *r, struct registration *reg, struct connector *first)
+void quest_begin(struct registrar *r, struct registration *reg, struct conn *first)
 {
 	reg->quest = true;
 	reg->tried = 0;
@@ -152,10 +152,10 @@ void quest_unanswered(struct registrar *r, struct registration *reg)
 		quest_advance(r, reg);
 }
 
-static void grant(struct registrar *r, struct registration *reg, struct connector *c)
+static void grant(struct registrar *r, struct registration *reg, struct conn *c)
 {
 	struct batch guard;
-	struct connector *old;
+	struct conn *old;
 	int err;
 
 	batch_enter(r, &guard, reg);
@@ -166,12 +166,12 @@ static void grant(struct registrar *r, struct registration *reg, struct connecto
 	quest_end(reg);
 	if (err) {
 		if (old != c)
-			connector_release(c, &reg->lease->transit);
+			conn_release(c, &reg->lease->transit);
 		registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, NEVER);
 		return;
 	}
 	if (old && old != c)
-		connector_release(old, &reg->lease->transit);
+		conn_release(old, &reg->lease->transit);
 	reg->home = c;
 	reg->confirmed = reg->live = true;
 	link_del(&reg->held);
@@ -181,14 +181,14 @@ static void grant(struct registrar *r, struct registration *reg, struct connecto
 	registration_settle(r, reg, REGISTRAR_OK, 0, NEVER);
 }
 
-void quest_answered(struct registrar *r, struct registration *reg, struct connector *c, int code,
+void quest_answered(struct registrar *r, struct registration *reg, struct conn *c, int code,
 		    bool current)
 {
 	if (!code) {
 		if (reg->quest || !reg->home)
 			grant(r, reg, c);
 		else if (reg->home != c)
-			connector_release(c, &reg->lease->transit);
+			conn_release(c, &reg->lease->transit);
 		return;
 	}
 	if (!current)

@@ -22,7 +22,7 @@ void request_free(struct request *req)
 }
 
 /* A release that finds no room is let go: the mapping then ends by disuse. */
-void connector_release(struct connector *c, const struct c25_addr *transit)
+void conn_release(struct conn *c, const struct c25_addr *transit)
 {
 	if (c->dropped || c->n_release == RELEASES_MAX)
 		return;
@@ -38,14 +38,14 @@ void connector_release(struct connector *c, const struct c25_addr *transit)
 	c->release[c->n_release++] = *transit;
 }
 
-void request_take_back(struct connector *c, struct request *req)
+void request_take_back(struct conn *c, struct request *req)
 {
 	for (size_t i = 0; i < req->n_release; i++)
-		connector_release(c, &req->release[i]);
+		conn_release(c, &req->release[i]);
 	req->n_release = 0;
 }
 
-struct request *connector_take(struct connector *c, uint64_t id, bool *late)
+struct request *conn_take(struct conn *c, uint64_t id, bool *late)
 {
 	struct request *req = c->request;
 	struct link *l;
@@ -67,7 +67,7 @@ struct request *connector_take(struct connector *c, uint64_t id, bool *late)
 	return NULL;
 }
 
-uint64_t connector_beat_due(const struct connector *c)
+uint64_t connector_beat_due(const struct conn *c)
 {
 	uint64_t due = c->healthy ? NEVER : c->probe_at;
 
@@ -78,7 +78,7 @@ uint64_t connector_beat_due(const struct connector *c)
 }
 
 /* Takes what is to be released; what the connector is to hold after all stays out. */
-static size_t fill_release(struct registrar *r, struct connector *c, struct request *req,
+static size_t fill_release(struct registrar *r, struct conn *c, struct request *req,
 			   size_t max)
 {
 	size_t used = 0;
@@ -123,7 +123,7 @@ static size_t count(const struct link *queue, size_t max)
 	return n;
 }
 
-void connector_flush(struct registrar *r, struct connector *c)
+void connector_flush(struct registrar *r, struct conn *c)
 {
 	size_t n = count(&c->urgent, REGISTRAR_MAX_BATCH), used;
 	struct request *req;

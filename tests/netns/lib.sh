@@ -79,7 +79,8 @@ actual: $3"
 }
 finish() {
 	if [ "$n_failed" -gt 0 ]; then
-		for log in "$dir"/*.log; do
+		for log in "$dir"/client*.log "$dir"/connector*.log "$dir"/nginx.log "$dir"/nsd.log; do
+			[ -s "$log" ] || continue
 			echo "# --- $(basename "$log")"
 			tail -n 60 "$log" | sed 's/^/# /'
 		done

@@ -269,12 +269,21 @@ static void suffixes_of(struct suffixes *s, const uint8_t *wire)
 	}
 }
 
+/* Its upper bits: FNV's lower ones say little. */
+static size_t seen_slot(uint32_t hash)
+{
+	return hash >> 16 & (DNS_COMPRESS_SLOTS - 1);
+}
+
+/* Who comes first keeps the slot: the question's names are those that come again. */
 static void seen_add(struct dns_writer *w, uint32_t hash, size_t at)
 {
-	if (at > POINTER_MAX)
+	size_t slot = seen_slot(hash);
+
+	if (at > POINTER_MAX || w->seen[slot].at)
 		return;
-	w->seen[hash % DNS_COMPRESS_SLOTS].hash = hash;
-	w->seen[hash % DNS_COMPRESS_SLOTS].at = (uint16_t)at;
+	w->seen[slot].hash = hash;
+	w->seen[slot].at = (uint16_t)at;
 }
 
 void dns_writer_start(struct dns_writer *w, uint8_t *msg, size_t at, size_t max)
@@ -294,10 +303,10 @@ void dns_writer_start(struct dns_writer *w, uint8_t *msg, size_t at, size_t max)
 static uint16_t seen_find(const struct dns_writer *w, uint32_t hash, const uint8_t *wire,
 			  size_t len)
 {
-	uint16_t at = w->seen[hash % DNS_COMPRESS_SLOTS].at;
+	uint16_t at = w->seen[seen_slot(hash)].at;
 	struct dns_name there;
 
-	if (!at || w->seen[hash % DNS_COMPRESS_SLOTS].hash != hash)
+	if (!at || w->seen[seen_slot(hash)].hash != hash)
 		return 0;
 	if (dns_name_read(&there, w->msg, w->at, at) < 0 || there.len != len)
 		return 0;

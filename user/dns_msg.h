@@ -180,7 +180,7 @@ int dns_rdata_check(const struct dns_rr *rr, const uint8_t *msg, size_t len);
  * Writing: records one after another, each whole or not at all. Names that were written before,
  * the question's first of all, are pointed to where RFC 3597, 4 allows it.
  */
-#define DNS_COMPRESS_SLOTS 64
+#define DNS_COMPRESS_SLOTS 128 /* a power of two */
 
 struct dns_writer {
 	uint8_t *msg;

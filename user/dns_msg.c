@@ -183,6 +183,7 @@ struct layout {
 	uint8_t strings; /* character-strings */
 	uint8_t names;
 	uint8_t tail;    /* bytes */
+	bool rest;       /* any bytes after the names */
 	bool compressed; /* names may be written compressed */
 };
 
@@ -206,6 +207,7 @@ static const struct layout layouts[] = {
 	[DNS_TYPE_NAPTR] = { .fixed = 4, .strings = 3, .names = 1 },
 	[DNS_TYPE_KX] = { .fixed = 2, .names = 1 },
 	[DNS_TYPE_DNAME] = { .names = 1 },
+	[DNS_TYPE_NSEC] = { .names = 1, .rest = true },
 };
 
 /* NULL: no names in it that could be compressed. */
@@ -243,7 +245,10 @@ int dns_rdata_check(const struct dns_rr *rr, const uint8_t *msg, size_t len)
 		at = dns_name_skip(msg, len, (size_t)at);
 	if (at < 0)
 		return at;
-	return at + l->tail == rr->rdata + rr->rdlen ? 0 : -EBADMSG;
+	at += l->tail;
+	if (l->rest && at < rr->rdata + rr->rdlen)
+		return 0;
+	return at == rr->rdata + rr->rdlen ? 0 : -EBADMSG;
 }
 
 /* Ends of names hash alike whatever stands before them: from the root upwards, one step a byte. */
@@ -364,7 +369,9 @@ static int put_rdata(struct dns_writer *w, const struct dns_rr *rr, const uint8_
 			return at;
 		err = l->compressed ? put_compressed(w, &name) : put(w, name.wire, name.len);
 	}
-	return err ? err : put(w, msg + at, l->tail);
+	if (err)
+		return err;
+	return put(w, msg + at, l->rest ? (size_t)(rr->rdata + rr->rdlen - at) : l->tail);
 }
 
 int dns_rr_copy(struct dns_writer *w, const struct dns_rr *rr, const uint8_t *msg, size_t len)

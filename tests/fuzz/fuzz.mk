@@ -1,7 +1,7 @@
 # make fuzz-dns_rewrite [FUZZ_SECONDS=300]: a corpus grows in $(BUILD)/fuzz, from the one committed.
 FUZZ_SECONDS ?= 60
-FUZZ_SRC      = user/addr.c user/dns_msg.c user/dns_question.c user/dns_chain.c user/dns_svcb.c \
-                user/dns_rewrite.c user/dns_rewrite_write.c
+FUZZ_SRC      = user/addr.c user/dns_msg.c user/dns_question.c user/dns_chain.c user/dns_kind.c \
+                user/dns_svcb.c user/dns_rewrite.c user/dns_rewrite_write.c
 
 $(BUILD)/fuzz/fuzz_dns_rewrite: tests/fuzz/fuzz_dns_rewrite.c $(FUZZ_SRC) $(wildcard user/dns_*.h)
 	@mkdir -p $(@D)/corpus_dns_rewrite

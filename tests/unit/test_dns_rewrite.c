@@ -214,6 +214,23 @@ Test(dns_rewrite, names_inside_passed_records_survive_the_move)
 	}
 }
 
+/* RFC 4034, 4.1.1 forbids it, and so nobody after us could read it. */
+Test(dns_rewrite, a_compressed_name_in_an_nsec_is_written_in_full)
+{
+	static const uint8_t nsec[] = {
+		0xc0, 12, 0, 47, 0, 1, 0, 0, 0, 60, 0, 5, 0xc0, 12, 0, 1, 4
+	};
+
+	ask(WWW, A, 0);
+	upstream("ra NOERROR", NULL);
+	dns_put16(t.answer + 8, 1);
+	memcpy(t.answer + t.alen, nsec, sizeof(nsec));
+	t.alen += sizeof(nsec);
+	plan_and_write();
+	cr_assert_eq(t.outlen, 33 + 12 + 17 + 3);
+	cr_assert_arr_eq(t.out + 33 + 12, "\3www\7example\3com\0\0\1\4", 20);
+}
+
 Test(dns_rewrite, any_and_unknown_types_are_empty)
 {
 	ask(WWW, LDNS_RR_TYPE_ANY, 0);

@@ -222,6 +222,20 @@ static void compare_passed(const ldns_rr_list *in, const ldns_rr_list *out)
 	}
 }
 
+/* ldns goes on behind the names of a TALINK, say, not behind its rdata: of types that mutation
+ * made, its opinion of what follows is not sound. */
+static bool ldns_is_sure(const ldns_rr_list *list)
+{
+	for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
+		const ldns_rr *rr = ldns_rr_list_rr(list, i);
+		ldns_rr_type type = ldns_rr_get_type(rr);
+
+		if (!passes(rr) && type != LDNS_RR_TYPE_A && type != LDNS_RR_TYPE_AAAA)
+			return false;
+	}
+	return true;
+}
+
 static void compare(ldns_pkt *in)
 {
 	ldns_pkt *out = NULL;
@@ -231,6 +245,10 @@ static void compare(ldns_pkt *in)
 	cr_assert_eq(ldns_wire2pkt(&out, t.out, t.outlen), LDNS_STATUS_OK);
 	cr_assert_eq(ldns_pkt_arcount(out), 0); /* ldns takes the OPT out */
 	cr_assert_eq(ldns_pkt_edns(out), t.q.has_edns);
+	if (!ldns_is_sure(ldns_pkt_answer(in)) || !ldns_is_sure(ldns_pkt_authority(in))) {
+		ldns_pkt_free(out);
+		return;
+	}
 	if (t.plan.action == DNS_PLAN_PASS && !ldns_pkt_tc(out)) {
 		compare_passed(ldns_pkt_answer(in), ldns_pkt_answer(out));
 		compare_passed(ldns_pkt_authority(in), ldns_pkt_authority(out));

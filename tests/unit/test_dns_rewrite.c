@@ -214,6 +214,23 @@ Test(dns_rewrite, names_inside_passed_records_survive_the_move)
 	}
 }
 
+/* RFC 4034, 4.1.1 forbids it, and so nobody after us could read it. */
+Test(dns_rewrite, a_compressed_name_in_an_nsec_is_written_in_full)
+{
+	static const uint8_t nsec[] = {
+		0xc0, 12, 0, 47, 0, 1, 0, 0, 0, 60, 0, 5, 0xc0, 12, 0, 1, 4
+	};
+
+	ask(WWW, A, 0);
+	upstream("ra NOERROR", NULL);
+	dns_put16(t.answer + 8, 1);
+	memcpy(t.answer + t.alen, nsec, sizeof(nsec));
+	t.alen += sizeof(nsec);
+	plan_and_write();
+	cr_assert_eq(t.outlen, 33 + 12 + 17 + 3);
+	cr_assert_arr_eq(t.out + 33 + 12, "\3www\7example\3com\0\0\1\4", 20);
+}
+
 Test(dns_rewrite, any_and_unknown_types_are_empty)
 {
 	ask(WWW, LDNS_RR_TYPE_ANY, 0);
@@ -285,6 +302,54 @@ Test(dns_rewrite, what_does_not_fit_is_cut_at_a_record_with_tc)
 	plan_and_write();
 	cr_assert(!(dns_get16(t.out + 2) & DNS_TC));
 	cr_assert_eq(dns_get16(t.out + 6), 100);
+}
+
+Test(dns_rewrite, a_passed_answer_that_does_not_fit_is_cut_with_tc)
+{
+	char txt[300];
+
+	memset(txt, 'x', sizeof(txt));
+	memcpy(txt, "AN www.example.com. 60 IN TXT \"", 31);
+	strcpy(txt + 31 + 250, "\"");
+	ask(WWW, LDNS_RR_TYPE_TXT, 0);
+	upstream("ra NOERROR", "AN www.example.com. 60 IN TXT a", txt, txt, NULL);
+	plan_and_write();
+	cr_assert_eq(dns_get16(t.out + 6), 2);
+	cr_assert_not_null(strstr(message_text(t.out, t.outlen), "qr tc rd ra NOERROR\n"));
+	t.max = DNS_MAX_MSG;
+	plan_and_write();
+	cr_assert_eq(dns_get16(t.out + 6), 3);
+	cr_assert_null(strstr(message_text(t.out, t.outlen), " tc "));
+}
+
+/* RFC 3597, 4. */
+Test(dns_rewrite, names_of_newer_types_are_written_uncompressed)
+{
+	ask(WWW, LDNS_RR_TYPE_SRV, 0);
+	upstream("ra NOERROR", "AN www.example.com. 60 IN SRV 1 2 3 www.example.com.", NULL);
+	plan_and_write();
+	cr_assert_eq(t.outlen, 33 + 12 + 6 + 17);
+	ask(WWW, LDNS_RR_TYPE_PTR, 0);
+	upstream("ra NOERROR", "AN www.example.com. 60 IN PTR www.example.com.", NULL);
+	plan_and_write();
+	cr_assert_eq(t.outlen, 33 + 12 + 2);
+}
+
+Test(dns_rewrite, more_stray_cnames_than_any_sane_answer_has_are_unreadable)
+{
+	for (int n = 64; n <= 65; n++) {
+		ask(WWW, A, 0);
+		upstream("ra NOERROR", NULL);
+		dns_put16(t.answer + 6, (uint16_t)n);
+		for (int i = 0; i < n; i++) {
+			uint8_t rr[16] = { 1, i, 0, 0, 5, 0, 1, 0, 0, 0, 60, 0, 1, 0 };
+
+			memcpy(t.answer + t.alen, rr, 14);
+			t.alen += 14;
+		}
+		plan_and_write();
+		cr_assert_eq(t.plan.action, n > 64 ? DNS_PLAN_SERVFAIL : DNS_PLAN_PASS);
+	}
 }
 
 Test(dns_rewrite, the_questions_case_is_kept)
@@ -427,6 +492,23 @@ Test(dns_rewrite, https_without_hints_needs_no_lending)
 	cr_assert_eq(t.plan.action, DNS_PLAN_REWRITE);
 	cr_assert_eq(t.plan.n_addrs, 0);
 	cr_assert_https("0001 00 0001 0003 026832");
+}
+
+Test(dns_rewrite, https_loses_mapped_hints)
+{
+	https("0001 00", "0004 0004 c0000201 0006 0020 00000000000000000000ffffc0000201 "
+			 "20010db8000000000000000000000001");
+	cr_assert_eq(t.plan.n_addrs, 2);
+	cr_assert_https("0001 00 0004 0004 c6120001 0006 0010 fd25000a000000000000000000000002");
+}
+
+Test(dns_rewrite, https_behind_a_cname_is_owned_by_the_question)
+{
+	ask(WWW, 65, 0);
+	upstream("ra NOERROR", "AN cdn.example.net. 60 IN TYPE65 \\# 11 00010000040004c0000201",
+		 "AN www.example.com. 60 IN CNAME cdn.example.net.", NULL);
+	plan_and_write();
+	cr_assert_https("0001 00 0004 0004 c6120001");
 }
 
 Test(dns_rewrite, https_aliases_are_left_out)

@@ -457,6 +457,7 @@ Test(peerapi_server, a_body_of_one_mebibyte_passes_and_one_byte_more_does_not)
 	cr_assert_eq(ask_padded("POST", 4 * PEERAPI_MAX_BODY, "Expect: 100-continue"), 400);
 	cr_assert_eq(ask_padded("PUT", 4 * PEERAPI_MAX_BODY, NULL), 405);
 	cr_assert_eq(ask_padded("POST", 16 * PEERAPI_MAX_BODY, "Transfer-Encoding: chunked"), 400);
+	cr_assert_eq(ask_padded("POST", 16 * PEERAPI_MAX_BODY, NULL), 400);
 	finish();
 }
 
@@ -724,6 +725,21 @@ Test(peerapi_server, one_connection_carries_2000_requests_without_descriptor_gro
 	finish();
 }
 
+Test(peerapi_server, connections_that_come_and_go_leave_no_descriptor)
+{
+	int before = 0;
+
+	start();
+	for (int i = 0; i < 200; i++) {
+		cr_assert_eq(ask(i % 2 ? PEER : NOBODY, "POST", PEERAPI_PATH, "{}"),
+			     i % 2 ? 200 : 403);
+		if (i == 10)
+			before = count_descriptors();
+	}
+	cr_assert_leq(count_descriptors(), before + 1, "the last one may still be closing");
+	finish();
+}
+
 /* A plain socket: sends `text`, then reads until the server closes. */
 struct raw {
 	uv_work_t work;
@@ -767,10 +783,10 @@ static void run_raw(struct raw *r)
 Test(peerapi_server, pipelined_requests_are_each_answered)
 {
 	static struct raw r = { .text = "POST " PEERAPI_PATH " HTTP/1.1\r\nHost: "
-							     "x\r\nContent-Length: 2\r\n\r\n{}"
+					"x\r\nContent-Length: 2\r\n\r\n{}"
 					"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 					"POST " PEERAPI_PATH " HTTP/1.1\r\nHost: x\r\nConnection: "
-							     "close\r\n"
+					"close\r\n"
 					"Content-Length: 1\r\n\r\n{" };
 	char *second, *third;
 
@@ -858,7 +874,7 @@ Test(peerapi_server, a_connection_that_does_not_finish_its_request_is_closed)
 Test(peerapi_server, freeing_ends_connections_in_the_middle)
 {
 	static struct raw r = { .text = "POST " PEERAPI_PATH " HTTP/1.1\r\nContent-Length: "
-							     "20\r\n\r\n{\"tran" };
+					"20\r\n\r\n{\"tran" };
 
 	start();
 	r.work.data = &r;

@@ -841,6 +841,50 @@ Test(peerapi_server, huge_headers_are_refused)
 	free(text);
 }
 
+/* Twenty plain connections at once from one address; counts those that get an answer. */
+struct crowd {
+	uv_work_t work;
+	unsigned answered;
+};
+
+static void gather(uv_work_t *work)
+{
+	static const char text[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct crowd *c = work->data;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct timeval patience = { .tv_sec = 5 };
+	int fds[20];
+	char buf[4096];
+
+	to.sin_addr.s_addr = htonl(0x7f000009);
+	from.sin_addr.s_addr = htonl(0x7f000001);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		bind(fds[i], (struct sockaddr *)&from, sizeof(from));
+		connect(fds[i], (struct sockaddr *)&to, sizeof(to));
+		send(fds[i], text, strlen(text), MSG_NOSIGNAL);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		c->answered += recv(fds[i], buf, sizeof(buf), 0) > 0;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+Test(peerapi_server, one_address_holds_16_connections_at_most_and_others_are_still_served)
+{
+	struct crowd crowd = { 0 };
+
+	start();
+	crowd.work.data = &crowd;
+	uv_queue_work(&loop, &crowd.work, gather, performed);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	cr_assert_eq(crowd.answered, 16);
+	cr_assert_eq(ask(V4ONLY, "POST", PEERAPI_PATH, "{}"), 200);
+	finish();
+}
+
 static void let_time_pass(uv_timer_t *timer)
 {
 	skew += 31000;

@@ -157,7 +157,8 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	finish_completed(c);
 }
 
-/* CURLMOPT_SOCKETFUNCTION */
+/* CURLMOPT_SOCKETFUNCTION. A result of -1 would end all transfers for good; a socket that cannot
+ * be watched lets its own request time out. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *fd_ctx)
 {
 	struct peerapi_client *c = ctx;
@@ -172,14 +173,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *fd
 	if (!w) {
 		w = watch_open(c, fd);
 		if (!w)
-			return -1;
+			return 0;
 		curl_multi_assign(c->multi, fd, w);
 	}
 	if (what & CURL_POLL_IN)
 		events |= UV_READABLE;
 	if (what & CURL_POLL_OUT)
 		events |= UV_WRITABLE;
-	return uv_poll_start(&w->poll, events, on_ready) ? -1 : 0;
+	uv_poll_start(&w->poll, events, on_ready);
+	return 0;
 }
 
 static void on_timeout(uv_timer_t *timer)

@@ -22,7 +22,8 @@ typedef void (*peerapi_done)(void *ctx, int status, const char *body, size_t len
 			     const char *error);
 
 int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop);
-/* Requests under way end without their callback. */
+/* Requests under way end without their callback. May be called from within one. The loop has to
+ * turn once more to close the handles and free the memory, before it is closed itself. */
 void peerapi_client_free(struct peerapi_client *c);
 DEFINE_CLEANUP(peerapi_client, struct peerapi_client *, peerapi_client_free)
 

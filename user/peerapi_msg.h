@@ -54,13 +54,18 @@ struct peerapi_response {
 	char *text;  /* what the messages point into; the response's own */
 };
 
-/* 0, -ENOMEM, or -EINVAL: not JSON or a wrong type anywhere: the whole request is refused. */
+/*
+ * 0, -ENOMEM, or -EINVAL: not JSON, a wrong type anywhere, a field of ours given twice, an escaped
+ * NUL in any string: the whole request is refused. Lists may be absent or null; an absent app is
+ * "", an absent address is a wrong type; unknown fields are ignored.
+ */
 int peerapi_request_parse(struct peerapi_request *out, const char *body, size_t len);
 void peerapi_request_clear(struct peerapi_request *r);
 
 /* An owned string, or NULL when out of memory. */
 char *peerapi_request_print(const struct peerapi_request *r);
 
+/* An absent code is 0, as Go's encoders leave zeros out. */
 int peerapi_response_parse(struct peerapi_response *out, const char *body, size_t len);
 void peerapi_response_clear(struct peerapi_response *r);
 char *peerapi_response_print(const struct peerapi_result *results, size_t n, const char *epoch);

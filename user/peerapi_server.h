@@ -23,11 +23,12 @@ struct peerapi_server_ops {
 	const struct netmap *(*netmap)(void *ctx);
 	/* Changes whenever mappings were lost; good until the next call. */
 	const char *(*epoch)(void *ctx);
-	/* Permitted: map (client, transit) to real. 0, or a negative errno with `*why` a text for
-	 * the peer: quota reached, table full, not reachable through an uplink. */
+	/* Permitted: map (client, transit) to real. 0, or a negative errno with `*why` a constant
+	 * text for the peer: quota reached, table full, not reachable through an uplink. */
 	int (*map)(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
 		   const struct c25_addr *transit, const struct c25_addr *real,
 		   const struct netmap_app *app, const char **why);
+	/* Releases of a request come before its elements; of what is not mapped too. */
 	void (*release)(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
 			const struct c25_addr *transit);
 	/* The peer was heard (any request that reached code checks, heartbeats among them). */
@@ -38,10 +39,13 @@ struct peerapi_server_ops {
 
 int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 		       const struct peerapi_server_ops *ops, void *ctx);
+/* Not from within an op. Connections end; the loop has to turn once more to close the handles and
+ * free the memory, before it is closed itself. */
 void peerapi_server_free(struct peerapi_server *s);
 DEFINE_CLEANUP(peerapi_server, struct peerapi_server *, peerapi_server_free)
 
-/* Serve on this address too. 0, or a negative errno, logged by the caller. */
+/* Serve on this address too, also one that is not up yet; "[::]" serves both families. 0, or a
+ * negative errno, logged by the caller. */
 int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa);
 
 #endif

@@ -98,6 +98,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	script.seen_len = 0;
 	script.requests++;
+	uv_stop(&loop);
 	if (!script.answer)
 		return;
 	w = malloc(sizeof(*w));
@@ -160,6 +161,7 @@ static void record(void *ctx, int status, const char *body, size_t len, const ch
 	struct outcome *o = ctx;
 
 	o->calls++;
+	uv_stop(&loop);
 	o->status = status;
 	o->len = len;
 	cr_assert_eq(strlen(body), len);
@@ -180,7 +182,7 @@ static void wait_for(const struct outcome *o)
 	int calls = o->calls;
 
 	while (o->calls == calls)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT); /* until uv_stop() */
 }
 
 static void exchange(struct outcome *o, uint64_t timeout_ms)
@@ -456,7 +458,7 @@ Test(peerapi_client, requests_at_once_each_end_once)
 		post(&o[i], 10000);
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
 		while (!o[i].calls)
-			uv_run(&loop, UV_RUN_ONCE);
+			uv_run(&loop, UV_RUN_DEFAULT);
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++) {
 		cr_assert_eq(o[i].calls, 1);
 		cr_assert_eq(o[i].status, 200, "%s", o[i].error);
@@ -472,7 +474,7 @@ Test(peerapi_client, freeing_ends_requests_under_way_without_their_callback)
 	post(&o[0], 5000);
 	post(&o[1], 5000);
 	while (script.requests < 2)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT);
 	post(&o[2], 5000); /* not even begun */
 	finish();
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
@@ -494,9 +496,9 @@ Test(peerapi_client, the_client_may_be_freed_from_within_a_callback)
 	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, free_client, &o), 0);
 	post(&other, 5000);
 	while (o.calls + other.calls == 0)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT);
 	while (client)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT);
 	finish();
 	cr_assert_eq(o.calls, 1);
 }
@@ -521,7 +523,7 @@ Test(peerapi_client, a_callback_may_post_again)
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, post_again, &o), 0);
 	while (o.calls < 5)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT);
 	cr_assert_eq(script.requests, 5);
 	cr_assert_eq(script.accepted, 1);
 	finish();

@@ -38,6 +38,7 @@ struct c25_addr {
 struct c25_meta {
 	__u32 layout;
 	__u32 cookie; /* marks frames that one of our programs redirected to another of ours */
+	__u64 epoch;  /* random; told to clients, who see by it that mappings were lost */
 	char version[32];
 };
 
@@ -218,7 +219,7 @@ struct c25_event {
 
 #pragma GCC diagnostic pop
 
-_Static_assert(sizeof(struct c25_meta) == 40, "layout");
+_Static_assert(sizeof(struct c25_meta) == 48, "layout");
 _Static_assert(sizeof(struct c25_peer) == 120, "layout");
 _Static_assert(sizeof(struct c25_dev) == 48, "layout");
 _Static_assert(sizeof(struct c25_magic) == 48, "layout");

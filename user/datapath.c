@@ -21,8 +21,15 @@ struct datapath {
 	struct ring_buffer *events;
 	struct maps maps; /* descriptors are the object's */
 	char *pin;
-	int lock;
+	struct pin_lock *lock;
 	bool recovered;
+
+	/* What datapath_attach() was called for. */
+	struct place {
+		const struct hook *hook;
+		uint32_t ifindex;
+	} * places;
+	size_t n_places;
 
 	/* During datapath_events_read(). */
 	void (*each)(const struct c25_event *e, void *ctx);
@@ -89,9 +96,14 @@ static int run_start(struct datapath *d)
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
 	int err = bpf_prog_test_run_opts(bpf_program__fd(d->skel->progs.c25_start), &opts);
 
-	if (!err)
-		err = (int)opts.retval;
-	return err ? log_errno(err < 0 ? -err : EIO, "arm the datapath's timer") : 0;
+	if (err)
+		return log_errno(-err, "run c25_start");
+	if (opts.retval) {
+		log_error("c25_start cannot arm the datapath's timer: it returned %d",
+			  (int)opts.retval);
+		return -EIO;
+	}
+	return 0;
 }
 
 static int take_event(void *ctx, void *data, size_t size)
@@ -150,7 +162,6 @@ int datapath_open(struct datapath **out, const struct datapath_config *cfg)
 
 	if (!d)
 		return log_errno(ENOMEM, "open the datapath");
-	d->lock = -1;
 	for (int id = 0; id < MAP_COUNT; id++)
 		d->maps.fd[id] = -1;
 	d->pin = strdup(cfg->pin);
@@ -161,9 +172,9 @@ int datapath_open(struct datapath **out, const struct datapath_config *cfg)
 	err = pin_prepare(cfg->pin);
 	if (err)
 		return err;
-	d->lock = pin_lock(cfg->pin);
-	if (d->lock < 0)
-		return d->lock;
+	err = pin_lock(&d->lock, cfg->pin);
+	if (err)
+		return err;
 	err = load(d, cfg);
 	if (err) {
 		pin_rmdirs(cfg->pin);
@@ -178,7 +189,9 @@ void datapath_free(struct datapath *d)
 {
 	ring_buffer__free(d->events);
 	conn25_bpf__destroy(d->skel);
-	cleanup_close(&d->lock);
+	if (d->lock)
+		pin_unlock(d->lock);
+	free(d->places);
 	free(d->pin);
 	free(d);
 }
@@ -201,6 +214,38 @@ static bool hook_in_role(const struct hook *h, enum datapath_role role)
 	return (h == &hooks[HOOK_UPLINK_IN]) == (role == DATAPATH_UPLINK);
 }
 
+static bool is_place(const struct datapath *d, const struct hook *h, uint32_t ifindex)
+{
+	for (size_t i = 0; i < d->n_places; i++)
+		if (d->places[i].hook == h && d->places[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
+static int add_place(struct datapath *d, const struct hook *h, uint32_t ifindex)
+{
+	struct place *grown;
+
+	if (is_place(d, h, ifindex))
+		return 0;
+	grown = reallocarray(d->places, d->n_places + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	grown[d->n_places++] = (struct place){ h, ifindex };
+	d->places = grown;
+	return 0;
+}
+
+static void del_place(struct datapath *d, const struct hook *h, uint32_t ifindex)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_places; i++)
+		if (d->places[i].hook != h || d->places[i].ifindex != ifindex)
+			d->places[kept++] = d->places[i];
+	d->n_places = kept;
+}
+
 int datapath_attach(struct datapath *d, enum datapath_role role, uint32_t ifindex, bool l2)
 {
 	char name[HOOK_STRLEN];
@@ -209,26 +254,50 @@ int datapath_attach(struct datapath *d, enum datapath_role role, uint32_t ifinde
 	for (int i = 0; i < HOOK_COUNT; i++) {
 		if (!hook_in_role(&hooks[i], role))
 			continue;
-		err = hook_attach(d->pin, &hooks[i], ifindex, prog_of(d, &hooks[i], l2));
+		err = add_place(d, &hooks[i], ifindex);
+		if (!err)
+			err = hook_attach(d->pin, &hooks[i], ifindex, prog_of(d, &hooks[i], l2));
 		if (err)
 			return log_errno(-err, "attach %s", hook_print(name, &hooks[i], ifindex));
 	}
 	return 0;
 }
 
-int datapath_detach(struct datapath *d, enum datapath_role role, uint32_t ifindex)
+static int detach(const char *pin, const struct hook *h, uint32_t ifindex)
 {
 	char name[HOOK_STRLEN];
+	int err = hook_detach(pin, h, ifindex);
+
+	if (err && err != -ENOENT)
+		return log_errno(-err, "detach %s", hook_print(name, h, ifindex));
+	return 0;
+}
+
+int datapath_detach(struct datapath *d, enum datapath_role role, uint32_t ifindex)
+{
 	int err;
 
 	for (int i = 0; i < HOOK_COUNT; i++) {
 		if (!hook_in_role(&hooks[i], role))
 			continue;
-		err = hook_detach(d->pin, &hooks[i], ifindex);
-		if (err && err != -ENOENT)
-			return log_errno(-err, "detach %s", hook_print(name, &hooks[i], ifindex));
+		err = detach(d->pin, &hooks[i], ifindex);
+		if (err)
+			return err;
+		del_place(d, &hooks[i], ifindex);
 	}
 	return 0;
+}
+
+static int sweep_one(const struct hook *h, uint32_t ifindex, void *ctx)
+{
+	const struct datapath *d = ctx;
+
+	return is_place(d, h, ifindex) ? 0 : detach(d->pin, h, ifindex);
+}
+
+int datapath_sweep(struct datapath *d)
+{
+	return hook_each(d->pin, sweep_one, d);
 }
 
 const struct maps *datapath_maps(const struct datapath *d)
@@ -268,12 +337,7 @@ bool datapath_recovered(const struct datapath *d)
 
 static int remove_hook(const struct hook *h, uint32_t ifindex, void *ctx)
 {
-	char name[HOOK_STRLEN];
-	int err = hook_detach(ctx, h, ifindex);
-
-	if (err && err != -ENOENT)
-		return log_errno(-err, "detach %s", hook_print(name, h, ifindex));
-	return 0;
+	return detach(ctx, h, ifindex);
 }
 
 int datapath_remove(const char *pin)

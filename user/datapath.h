@@ -55,6 +55,10 @@ enum datapath_role {
 int datapath_attach(struct datapath *d, enum datapath_role role, uint32_t ifindex, bool l2);
 int datapath_detach(struct datapath *d, enum datapath_role role, uint32_t ifindex);
 
+/* Detach from devices that datapath_attach() has not been called for since datapath_open(): those
+ * an earlier daemon used and this one does not. */
+int datapath_sweep(struct datapath *d);
+
 const struct maps *datapath_maps(const struct datapath *d);
 
 /* End every flow of this mapping at once; returns how many, or a negative errno. */

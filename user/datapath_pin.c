@@ -202,9 +202,19 @@ int pin_prepare(const char *pin)
 	return 0;
 }
 
-int pin_lock(const char *pin)
+/* flock() takes each opening for a stranger, also one of this process: so they are remembered. */
+static struct pin_lock {
+	struct pin_lock *next;
+	dev_t dev;
+	ino_t ino;
+	int fd;
+	unsigned users;
+} * held;
+
+static int lock_new(struct pin_lock **out, const char *pin, const struct stat *st)
 {
 	_cleanup_close_ int fd = open(pin, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct pin_lock *l;
 
 	if (fd < 0)
 		return log_errno(errno, "open %s", pin);
@@ -216,7 +226,42 @@ int pin_lock(const char *pin)
 			  pin);
 		return -EBUSY;
 	}
-	return TAKE_FD(fd);
+	l = malloc(sizeof(*l));
+	if (!l)
+		return log_errno(ENOMEM, "lock %s", pin);
+	*l = (struct pin_lock){ held, st->st_dev, st->st_ino, TAKE_FD(fd), 1 };
+	held = l;
+	*out = l;
+	return 0;
+}
+
+int pin_lock(struct pin_lock **out, const char *pin)
+{
+	struct stat st;
+
+	if (stat(pin, &st))
+		return log_errno(errno, "open %s", pin);
+	for (struct pin_lock *l = held; l; l = l->next) {
+		if (l->dev != st.st_dev || l->ino != st.st_ino)
+			continue;
+		l->users++;
+		*out = l;
+		return 0;
+	}
+	return lock_new(out, pin, &st);
+}
+
+void pin_unlock(struct pin_lock *l)
+{
+	struct pin_lock **at = &held;
+
+	if (--l->users)
+		return;
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	close(l->fd);
+	free(l);
 }
 
 static int unpin_map(const char *name, void *ctx)

@@ -15,6 +15,8 @@
 
 #include <limits.h>
 
+struct pin_lock;
+
 /* PIN/dir/name, or PIN/dir where `name` is NULL. -ENAMETOOLONG. */
 int pin_path(char path[PATH_MAX], const char *pin, const char *dir, const char *name);
 
@@ -26,8 +28,10 @@ int pin_prepare(const char *pin);
  * or -EINVAL where it is not on bpffs. */
 int pin_check(const char *pin);
 
-/* Held until closed, so that two daemons never write one set of maps; a descriptor or -EBUSY. */
-int pin_lock(const char *pin);
+/* So that two daemons never write one set of maps: -EBUSY while another process holds it. This
+ * process may take it again, and gives it back as often. */
+int pin_lock(struct pin_lock **out, const char *pin);
+void pin_unlock(struct pin_lock *l);
 
 /* Every map unpinned, the record of who wrote them first: what a crash leaves of the rest counts
  * as nothing. */

@@ -121,16 +121,25 @@ static int meta_read(struct tables *t)
 	return 0;
 }
 
+static int make_random(void *out, size_t size)
+{
+	while (getrandom(out, size, 0) < 0)
+		if (errno != EINTR)
+			return log_errno(errno, "random numbers");
+	return 0;
+}
+
 static int meta_make(struct tables *t)
 {
+	int err = 0;
+
 	t->meta.layout = C25_LAYOUT;
 	/* 0 marks no frame. */
-	while (!t->meta.cookie)
-		if (getrandom(&t->meta.cookie, sizeof(t->meta.cookie), 0) < 0 && errno != EINTR)
-			return log_errno(errno, "random cookie");
+	while (!err && !t->meta.cookie)
+		err = make_random(&t->meta.cookie, sizeof(t->meta.cookie));
 	memset(t->meta.version, 0, sizeof(t->meta.version));
 	strncpy(t->meta.version, t->cfg->version, sizeof(t->meta.version) - 1);
-	return 0;
+	return err;
 }
 
 static int set_size(const struct tables *t, struct bpf_map *map)
@@ -229,6 +238,8 @@ static int take_over(struct tables *t, struct bpf_map *map, unsigned position)
 	if (err)
 		return log_errno(-err, "take over pinned map %s", bpf_map__name(map));
 	t->reused |= 1ULL << position;
+	if (!strcmp(bpf_map__name(map), "c25_mappings"))
+		t->mappings_reused = true;
 	return 0;
 }
 
@@ -257,7 +268,8 @@ int tables_prepare(struct tables *t, struct bpf_object *obj, const struct datapa
 			return err;
 		position++;
 	}
-	return 0;
+	/* Clients see by another epoch that their mappings are lost. */
+	return t->mappings_reused ? 0 : make_random(&t->meta.epoch, sizeof(t->meta.epoch));
 }
 
 /* New flow tables begin with their first slot; the clock goes on. Writing the element cancels its

@@ -18,7 +18,8 @@ struct tables {
 	const struct datapath_config *cfg;
 	bool recovered;    /* pins with a valid c25_meta were there */
 	bool flows_reused; /* the flow tables are taken over, all of them */
-	uint64_t reused;   /* by position in the object */
+	bool mappings_reused;
+	uint64_t reused; /* by position in the object */
 	struct c25_meta meta;
 };
 

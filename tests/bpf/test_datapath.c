@@ -420,12 +420,97 @@ Test(datapath, a_directory_with_other_things_is_not_touched)
 
 Test(datapath, two_daemons_never_share_pins)
 {
-	struct datapath *d = start();
+	struct datapath_config cfg = pins_config();
+	struct datapath *d = NULL;
+	int ready[2], status;
+	pid_t pid;
+	char c;
 
-	cr_assert_eq(open_fails(pins_config()), -EBUSY);
+	cr_assert_eq(pipe(ready), 0);
+	/* Forked first, so that it knows nothing of our lock. */
+	pid = fork();
+	if (!pid) {
+		close(ready[1]);
+		if (read(ready[0], &c, 1) != 0)
+			_exit(0);
+		_exit(-datapath_open(&d, &cfg));
+	}
+	d = start();
+	close(ready[0]);
+	close(ready[1]);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), EBUSY);
 	cr_assert_neq(map_id("c25_meta"), 0);
 	datapath_free(d);
 	leave_pins(false);
+}
+
+Test(datapath, one_daemon_opens_the_next_before_it_ends_the_last)
+{
+	struct datapath_config cfg = pins_config();
+	struct datapath *client, *both;
+	uint32_t ids[8];
+
+	cfg.connector = false;
+	client = start_cfg(cfg);
+	cr_assert_eq(datapath_attach(client, DATAPATH_OVERLAY, LO, true), 0);
+	both = start();
+	cr_assert(datapath_recovered(both));
+	datapath_free(client);
+	cr_assert_eq(datapath_attach(both, DATAPATH_OVERLAY, LO, true), 0);
+	cr_assert_eq(attached(LO, false, ids), 1);
+	datapath_free(both);
+}
+
+Test(datapath, devices_no_longer_wanted_are_swept)
+{
+	uint32_t ifindex = veth(), ids[8];
+	struct datapath *d = start();
+	int prog = foreign_prog("c25_old");
+
+	cr_assert_eq(datapath_attach(d, DATAPATH_UPLINK, ifindex, true), 0);
+	cr_assert_eq(hook_attach_clsact(PIN, &hooks[HOOK_UPLINK_IN], LO, prog), 0);
+	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, true), 0);
+	datapath_free(d);
+
+	d = start();
+	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, true), 0);
+	cr_assert_eq(datapath_sweep(d), 0);
+	cr_assert_eq(attached(ifindex, false, ids), 0);
+	cr_assert_eq(hook_detach(PIN, &hooks[HOOK_UPLINK_IN], LO), -ENOENT);
+	cr_assert_eq(attached(LO, false, ids), 1);
+	cr_assert_eq(attached(LO, true, ids), 1);
+	cr_assert_eq(datapath_detach(d, DATAPATH_OVERLAY, LO), 0);
+	cr_assert_eq(datapath_sweep(d), 0);
+	datapath_free(d);
+	close(prog);
+}
+
+static uint64_t epoch(struct datapath_config cfg)
+{
+	struct datapath *d = start_cfg(cfg);
+	struct c25_meta meta;
+
+	cr_assert_eq(maps_meta_get(datapath_maps(d), &meta), 0);
+	datapath_free(d);
+	return meta.epoch;
+}
+
+Test(datapath, the_epoch_changes_with_the_loss_of_mappings_and_only_then)
+{
+	struct datapath_config cfg = pins_config();
+	uint64_t first = epoch(cfg);
+
+	cfg.version = "2";
+	cr_assert_eq(epoch(cfg), first);
+	cfg.connector = false;
+	epoch(cfg);
+	cfg.connector = true;
+	cr_assert_neq(epoch(cfg), first);
+	first = epoch(cfg);
+	cr_assert_eq(datapath_remove(PIN), 0);
+	cr_assert_neq(epoch(cfg), first);
 }
 
 Test(datapath, a_killed_daemon_is_succeeded)

@@ -208,7 +208,7 @@ static int message_keep(const struct nlmsghdr *nlh, void *ctx)
 	size_t len = MNL_ALIGN(nlh->nlmsg_len);
 	struct messages *m = ctx;
 
-	if (m->size - m->len < len) {
+	if (!m->data || m->size - m->len < len) {
 		size_t size = 2 * m->size + len + RECEIVE_LEN;
 		char *data = realloc(m->data, size);
 

@@ -16,7 +16,8 @@ void netlink_attrs(const struct nlmsghdr *nlh, size_t header_len, const struct n
 {
 	const struct nlattr *a;
 
-	memset(tb, 0, sizeof(*tb) * (max + 1U));
+	for (size_t i = 0; i <= max; i++)
+		tb[i] = NULL;
 	if (mnl_nlmsg_get_payload_len(nlh) < header_len)
 		return;
 	mnl_attr_for_each(a, nlh, header_len) attr_keep(a, tb, max);
@@ -26,7 +27,8 @@ void netlink_nested(const struct nlattr *nest, const struct nlattr **tb, uint16_
 {
 	const struct nlattr *a;
 
-	memset(tb, 0, sizeof(*tb) * (max + 1U));
+	for (size_t i = 0; i <= max; i++)
+		tb[i] = NULL;
 	if (!nest)
 		return;
 	mnl_attr_for_each_nested(a, nest) attr_keep(a, tb, max);

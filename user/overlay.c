@@ -129,7 +129,7 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 		return log_errno(ENOMEM, "open the overlay");
 	o->ops = mode_ops[cfg->mode];
 	o->nl = nl;
-	strcpy(o->dev, cfg->dev);
+	memcpy(o->dev, cfg->dev, strlen(cfg->dev));
 	o->vxlan_port = cfg->vxlan_port;
 	o->client = cfg->client;
 	err = netlink_link_each(nl, remove_stray, o);

@@ -82,7 +82,7 @@ static int forwarding6_on(struct overlay *o)
 		    conf_get("ipv6", l.name, "accept_ra") != 1 ||
 		    conf_set("ipv6", l.name, "accept_ra", 2))
 			continue;
-		strcpy(d.name[i], l.name);
+		memcpy(d.name[i], l.name, sizeof(l.name));
 	}
 	/* A device that forwards hears advertisements with 2 only. */
 	if (!o->ops->own_device && conf_get("ipv6", o->dev, "accept_ra") == 1 &&

@@ -22,7 +22,7 @@ static int match_port(const struct netlink_link *l, void *ctx)
 	struct port_search *s = ctx;
 
 	if (l->vxlan_port == s->port && l->ifindex != s->own && !s->name[0])
-		strcpy(s->name, l->name);
+		memcpy(s->name, l->name, sizeof(l->name));
 	return 0;
 }
 

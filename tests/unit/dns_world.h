@@ -48,17 +48,17 @@ struct packet {
 };
 
 enum script {
-	ANSWER,	      /* one A or AAAA record */
+	ANSWER, /* one A or AAAA record */
 	SILENT,
 	SERVFAIL,
 	REFUSED,
-	TRUNCATED,    /* over UDP only */
-	FORGED,	      /* wrong id, wrong question, no response, too short; then the answer */
-	NO_QUESTION,  /* NOERROR without any section */
-	BIG,	      /* 65535 bytes over TCP */
-	LONG,	      /* 40 A records */
-	CLOSING,      /* TCP: one answer, then the connection is closed */
-	BACKWARDS,    /* TCP: answers wait until there are two, the later first */
+	TRUNCATED,   /* over UDP only */
+	FORGED,      /* wrong id, wrong question, no response, too short; then the answer */
+	NO_QUESTION, /* NOERROR without any section */
+	BIG,         /* 65535 bytes over TCP */
+	LONG,        /* 40 A records */
+	CLOSING,     /* TCP: one answer, then the connection is closed */
+	BACKWARDS,   /* TCP: answers wait until there are two, the later first */
 };
 
 struct heard {

@@ -20,6 +20,7 @@ Test(dns_proxy, an_unclaimed_question_and_its_answer_pass_byte_for_byte_but_for_
 	assert_same_but_id(&a, &b);
 	cr_assert_eq(S()->queries, 1);
 	cr_assert_eq(S()->passed, 1);
+	cr_assert_eq(S()->answers, 1);
 	close(fd);
 	world_close();
 }

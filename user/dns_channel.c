@@ -94,6 +94,8 @@ void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len)
 		p->stats.mismatched++;
 		return;
 	}
+	p->stats.answers++;
+	p->stats.answer_ms += dns_now(p) - ask->sent;
 	dns_upstream_heard(ch->up);
 	dns_query_answer(ask, msg, len);
 }

@@ -45,22 +45,31 @@ struct dns_proxy_stats {
 	uint64_t rewritten; /* answered with magic addresses */
 	uint64_t empty;
 	uint64_t servfail;
-	uint64_t negative; /* configured, passed as it was */
-	uint64_t timeouts; /* upstream did not answer in all */
+	uint64_t negative;  /* configured, passed as it was */
+	uint64_t answers;   /* of upstreams, matched */
+	uint64_t answer_ms; /* the time these took in all */
+	uint64_t timeouts;  /* upstream did not answer in all */
 	uint64_t retries;
 	uint64_t tcp_retries; /* asked again after TC */
 	uint64_t mismatched;  /* upstream packets that fit no question */
 	uint64_t unreadable;  /* queries dropped or passed unread */
-	uint64_t overload;    /* refused since tables were full */
+	uint64_t overload;    /* answered SERVFAIL or not at all since tables were full */
 };
 
 /* Upstreams are tried in order, the next after a timeout or failure. */
 int dns_proxy_new(struct dns_proxy **out, uv_loop_t *loop, const struct dns_proxy_ops *ops,
 		  void *ctx, const struct sockaddr_storage *upstreams, size_t n_upstreams);
+/*
+ * Calls ops->dropped for what is held, and no callback after that. Not to be called from within
+ * one. Its handles close as the loop turns on: run the loop once more before it is closed.
+ */
 void dns_proxy_free(struct dns_proxy *p);
 DEFINE_CLEANUP(dns_proxy, struct dns_proxy *, dns_proxy_free)
 
-/* Take questions on this address and port, UDP and TCP. 0 or a negative errno. */
+/*
+ * Take questions on this address and port, UDP and TCP. 0 or a negative errno; -ELOOP: an
+ * upstream is this very address. [::] is IPv6 alone, so that 0.0.0.0 can be given beside it.
+ */
 int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa);
 
 /* The plan's states are final: write the answer and send it. */

@@ -220,7 +220,7 @@ struct dns_upstream {
 	bool down;
 	bool down_logged, logged;
 	uint64_t probe_at; /* when a question may try it again, while down */
-	uint64_t logged_at;
+	uint64_t logged_at, heard_at;
 	struct dns_usock *active[DNS_USOCKS];
 	struct dns_usock *current; /* of this turn of the loop */
 	uint64_t current_turn;
@@ -370,6 +370,8 @@ size_t dns_upstream_first(struct dns_proxy *p);
 int dns_upstream_ask(struct dns_query *q, struct dns_ask *ask);
 void dns_upstream_heard(struct dns_upstream *up);
 void dns_upstream_failed(struct dns_upstream *up);
+/* No answer came in time to what was asked at `sent`. */
+void dns_upstream_late(struct dns_upstream *up, uint64_t sent);
 void dns_upstream_close(struct dns_upstream *up);
 
 /* dns_channel.c */

@@ -45,6 +45,7 @@ void dns_upstream_heard(struct dns_upstream *up)
 	char text[SOCK_STRLEN];
 
 	up->failures = 0;
+	up->heard_at = dns_now(up->proxy);
 	if (!up->down)
 		return;
 	up->down = false;
@@ -70,6 +71,13 @@ void dns_upstream_failed(struct dns_upstream *up)
 	log_warn("DNS upstream %s does not answer%s",
 		 sock_print(text, (const struct sockaddr *)&up->addr),
 		 up->proxy->n_upstreams > 1 ? "; the others are asked first" : "");
+}
+
+/* While it answers others, the one question is slow, and not the resolver. */
+void dns_upstream_late(struct dns_upstream *up, uint64_t sent)
+{
+	if (up->heard_at < sent)
+		dns_upstream_failed(up);
 }
 
 void dns_upstream_close(struct dns_upstream *up)

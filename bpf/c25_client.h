@@ -7,9 +7,50 @@
 #define C25_CLIENT_H
 
 #include "c25_count.h"
+#include "c25_error.h"
 #include "c25_icmp.h"
 #include "c25_nat.h"
 #include "c25_tunnel.h"
+
+/* What an error on its way out quotes came from a magic address. Non-zero: from none of ours. */
+static __noinline long c25_client_error_out(struct __sk_buff *skb, const struct c25_pkt *p)
+{
+	struct c25_quote *q = c25_quote_load(skb, p);
+	struct c25_magic *m;
+
+	if (!q)
+		return -1;
+	m = bpf_map_lookup_elem(&c25_magic, &q->t.src);
+	if (!m)
+		return -1;
+	c25_addr_copy(&q->n.src, &m->transit);
+	return c25_quote_nat(skb, p, q);
+}
+
+/* Of a quoted packet to a transit address: the mapping, if this tunnel's end is its connector. */
+static __always_inline struct c25_transit *c25_client_quoted(const struct c25_quote *q,
+							     const struct c25_addr *outer)
+{
+	struct c25_transit *t = bpf_map_lookup_elem(&c25_transit, &q->t.dst);
+
+	return t && (c25_is_peer(t->peer, outer) || c25_is_peer(t->peer2, outer)) ? t : NULL;
+}
+
+/* What an error on its way in quotes went to a transit address. Non-zero: to none of ours. */
+static __noinline long c25_client_error_in(struct __sk_buff *skb, const struct c25_pkt *p,
+					   const struct c25_addr *outer)
+{
+	struct c25_quote *q = c25_quote_load(skb, p);
+	struct c25_transit *t;
+
+	if (!q || !c25_addr_eq(&q->t.src, &p->t.dst))
+		return -1;
+	t = c25_client_quoted(q, outer);
+	if (!t)
+		return -1;
+	c25_addr_copy(&q->n.dst, &t->magic);
+	return c25_quote_nat(skb, p, q);
+}
 
 /* A packet to a magic address with this mapping. */
 static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
@@ -25,6 +66,8 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 	peer = c25_peer_of(m->peer);
 	if (!peer)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
+	if (c25_is_error(p) && c25_client_error_out(skb, p))
+		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (c25_nat(skb, l2, p, NULL, &m->transit, 0, C25_NAT_DST))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o))
@@ -57,6 +100,8 @@ static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
 
 	if (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer))
 		return c25_drop(skb, l2, p, C25_REASON_WRONG_CONNECTOR);
+	if (c25_is_error(p) && c25_client_error_in(skb, p, outer))
+		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (c25_nat(skb, l2, p, &t->magic, NULL, 0, C25_NAT_SRC))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o))
@@ -73,33 +118,22 @@ static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
  * Whether this is a connector's word that it does not know a mapping which lives here. The
  * controller sends the mapping again; the program that sent the packet need not know.
  */
-static __always_inline int c25_client_held(struct __sk_buff *skb, const struct c25_pkt *p,
-					   const struct c25_addr *outer)
+static __noinline int c25_client_held(struct __sk_buff *skb, const struct c25_pkt *p,
+				      const struct c25_addr *outer)
 {
-	struct c25_tuple q __attribute__((aligned(8))) = { 0 };
 	struct c25_transit *t;
-	__u8 ip[40] __attribute__((aligned(8)));
+	struct c25_quote *q;
 
-	if (p->frag || p->t.proto != (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
-	    p->type != (p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH) ||
+	if (p->type != (p->v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH) ||
 	    p->code != (p->v6 ? ICMPV6_ADM_PROHIB : ICMP_PKT_FILTERED))
 		return 0;
-	if (p->v6) {
-		if (bpf_skb_load_bytes(skb, p->l4 + 8, ip, sizeof(struct ipv6hdr)))
-			return 0;
-		c25_addr_set6(&q.dst, (void *)(ip + 24));
-		q.proto = ip[6];
-	} else {
-		if (bpf_skb_load_bytes(skb, p->l4 + 8, ip, sizeof(struct iphdr)))
-			return 0;
-		c25_addr_set4(&q.dst, *(c25_u32 *)(ip + 16));
-		q.proto = ip[9];
-	}
-	t = bpf_map_lookup_elem(&c25_transit, &q.dst);
-	if (!t || (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer)))
+	q = c25_quote_load(skb, p);
+	if (!q)
 		return 0;
-	c25_addr_copy(&q.src, &p->t.src);
-	c25_tell(C25_EVENT_UNMAPPED, C25_REASON_UNMAPPED_HELD, &q, t->peer);
+	t = c25_client_quoted(q, outer);
+	if (!t)
+		return 0;
+	c25_tell(C25_EVENT_UNMAPPED, C25_REASON_UNMAPPED_HELD, &q->t, t->peer);
 	return 1;
 }
 

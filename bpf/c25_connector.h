@@ -5,6 +5,7 @@
 #ifndef C25_CONNECTOR_H
 #define C25_CONNECTOR_H
 
+#include "c25_error.h"
 #include "c25_flow.h"
 #include "c25_icmp.h"
 #include "c25_nat.h"
@@ -69,12 +70,8 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	case IPPROTO_UDP:
 		return C25_REASON_PASS;
 	case IPPROTO_ICMP:
-		if (p->type == ICMP_DEST_UNREACH || p->type == ICMP_TIME_EXCEEDED)
-			return C25_REASON_ICMP_NO_FLOW;
 		return p->type == ICMP_ECHO ? C25_REASON_PASS : C25_REASON_PROTOCOL;
 	case IPPROTO_ICMPV6:
-		if (p->type < ICMPV6_ECHO)
-			return C25_REASON_ICMP_NO_FLOW;
 		return p->type == ICMPV6_ECHO ? C25_REASON_PASS : C25_REASON_PROTOCOL;
 	default:
 		return C25_REASON_PROTOCOL;
@@ -94,25 +91,16 @@ static __always_inline struct c25_mapping *c25_mapping_of(const struct c25_pkt *
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
 
-/*
- * The flow of a packet that goes out by `oif`: `f`, or a new one under the mapping `m`. NULL: the
- * reason is in `e`.
- */
-static __always_inline struct c25_flow *c25_flow_by(struct __sk_buff *skb, const struct c25_pkt *p,
-						    struct c25_flow *f, struct c25_mapping *m,
-						    __u32 oif, struct c25_icmp *e)
+/* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
+ * `e`. */
+static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
+						  struct c25_mapping *m, __u32 oif,
+						  struct c25_icmp *e)
 {
+	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
 	struct c25_birth b = { 0 };
-	struct c25_dev *dev;
+	struct c25_flow *f;
 
-	if (f) {
-		if (f->uplink == oif)
-			return f;
-		f->state = C25_FLOW_REVOKED;
-		e->reason = C25_REASON_REROUTED;
-		return NULL;
-	}
-	dev = bpf_map_lookup_elem(&c25_devs, &oif);
 	e->reason = C25_REASON_NOT_UPLINK;
 	if (!dev || !(dev->flags & C25_DEV_UPLINK))
 		return NULL;
@@ -159,9 +147,15 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 								 C25_REASON_NO_ROUTE;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	f = c25_flow_by(skb, p, f, m, fib.ifindex, &e);
-	if (!f)
+	if (!f) {
+		f = c25_flow_start(skb, p, m, fib.ifindex, &e);
+		if (!f)
+			return c25_refuse_peer(skb, l2, p, o, &e);
+	} else if (f->uplink != fib.ifindex) {
+		f->state = C25_FLOW_REVOKED;
+		e.reason = C25_REASON_REROUTED;
 		return c25_refuse_peer(skb, l2, p, o, &e);
+	}
 
 	ports = c25_has_ports(&p->t) ? c25_ports(f->in.dport, p->t.dport) :
 				       c25_ports(f->in.sport, 0);
@@ -186,6 +180,80 @@ static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt 
 		return NULL;
 	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
 	return f && (c25_flow_lives(f) || f->state == C25_FLOW_REVOKED) ? f : NULL;
+}
+
+/*
+ * A peer's error about a reply: what it quotes came from the flow's transit address. On to the
+ * real address, as from the uplink.
+ */
+static __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2,
+					      const struct c25_pkt *p, __u32 peer)
+{
+	struct c25_quote *q = c25_quote_load(skb, p);
+	struct bpf_fib_lookup fib;
+	struct c25_flow *f;
+	long found;
+
+	if (!q)
+		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
+	c25_quote_turn(q);
+	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &q->n));
+	if (!f || !c25_flow_lives(f) || f->peer != peer)
+		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
+	if (p->ttl <= 1)
+		return c25_drop(skb, l2, p, C25_REASON_TTL);
+	found = c25_route(skb, l2, p, &f->in.src, &fib);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return c25_drop(skb, l2, p, C25_REASON_NO_ROUTE);
+	if (fib.ifindex != f->uplink)
+		return c25_drop(skb, l2, p, C25_REASON_REROUTED);
+	c25_tuple_copy(&q->n, &f->in);
+	if (c25_quote_nat(skb, p, q) ||
+	    c25_nat(skb, l2, p, &f->in.dst, &f->in.src, 0, C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
+	return c25_to_uplink(skb, l2, &fib, found);
+}
+
+/*
+ * An error from the uplink: what it quotes went out as this flow's. It comes from the transit
+ * address where the real one sent it. Too-big ones of routers come from the connector: a client
+ * that checks reverse paths strictly must not lose those. All others keep their router's address.
+ */
+static __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p)
+{
+	struct c25_overlay *o = c25_overlay_dev();
+	const struct c25_addr *src;
+	struct c25_quote *q;
+	struct c25_flow *f;
+	long verdict;
+
+	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	q = c25_quote_load(skb, p);
+	if (!q || bpf_ntohs(q->t.sport) < c25_nat_lo || bpf_ntohs(q->t.sport) > c25_nat_hi)
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	c25_quote_turn(q);
+	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &q->n));
+	if (!f || !c25_flow_lives(f))
+		return c25_pass(skb, l2, C25_REASON_NO_FLOW);
+	if (p->ttl <= 1)
+		return c25_drop(skb, l2, p, C25_REASON_TTL);
+	src = &p->t.src;
+	if (c25_addr_eq(src, &f->in.src))
+		src = &f->out.dst;
+	else if (p->v6 ? p->type == ICMPV6_PKT_TOOBIG :
+			 p->type == ICMP_DEST_UNREACH && p->code == ICMP_FRAG_NEEDED)
+		src = p->v6 ? &o->addr6 : &o->addr4;
+	c25_tuple_copy(&q->n, &f->out);
+	if (c25_quote_nat(skb, p, q) ||
+	    c25_nat(skb, l2, p, src, &f->out.src, 0, C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL))
+		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
+	verdict = c25_to_peer(skb, l2, o, f->peer, p->v6);
+	if (verdict < 0)
+		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
+	c25_count(skb, l2, C25_REASON_CONNECTOR_BACK);
+	return verdict;
 }
 
 /* Host order; -1: nothing that a flow's reply could be. */
@@ -215,6 +283,8 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	long verdict;
 	int port = p->frag ? -1 : c25_reply_port(p);
 
+	if (c25_is_error(p))
+		return c25_connector_error_back(skb, l2, p);
 	if (port < c25_nat_lo || port > c25_nat_hi)
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))

@@ -282,9 +282,9 @@ static long c25_probe_port(__u32 i, struct c25_probe *pr)
 /* One client port gets one port here towards every destination, where that is free (RFC 4787). */
 static __always_inline __u32 c25_port_hash(const struct c25_tuple *t)
 {
-	__u64 h = ((const c25_u64 *)t->src.b)[0] * 0x9e3779b97f4a7c15ULL;
+	__u64 h = c25_words64(&t->src)[0] * 0x9e3779b97f4a7c15ULL;
 
-	h = (h ^ ((const c25_u64 *)t->src.b)[1]) * 0x9e3779b97f4a7c15ULL;
+	h = (h ^ c25_words64(&t->src)[1]) * 0x9e3779b97f4a7c15ULL;
 	h = (h ^ (h >> 32) ^ t->sport ^ (__u64)t->proto << 16) * 0x9e3779b97f4a7c15ULL;
 	return h >> 32;
 }
@@ -303,7 +303,7 @@ static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_t
 					  const struct c25_birth *b, __u64 now)
 {
 	__builtin_memset(f, 0, sizeof(*f));
-	f->out = *t;
+	c25_tuple_copy(&f->out, t);
 	c25_addr_copy(&f->in.src, &b->real);
 	c25_addr_copy(&f->in.dst, &b->uplink_addr);
 	f->in.sport = t->dport;

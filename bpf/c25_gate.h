@@ -92,9 +92,12 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 					  __u32 peer, struct c25_mapping **m)
 {
 	struct c25_icmp e = { .reason = C25_REASON_NO_MAPPING, .peer = peer };
-	struct c25_mapping *found = c25_mapping_of(p, peer);
+	struct c25_mapping *found;
 	__u32 reason;
 
+	if (c25_is_error(p))
+		return c25_connector_error_out(skb, l2, p, peer);
+	found = c25_mapping_of(p, peer);
 	if (!found) {
 		c25_icmp_filtered(&e, p->v6);
 		return c25_refuse_peer(skb, l2, p, o, &e);
@@ -114,9 +117,13 @@ static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 
 {
 	struct c25_net *src = c25_net_of(&p->t.src), *dst = c25_net_of(&p->t.dst);
 
-	if (c25_client && src && src->kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
-		c25_count(skb, l2, C25_REASON_UNMAPPED_HELD);
-		return TC_ACT_SHOT;
+	if (c25_client && c25_is_error(p)) {
+		if (src && src->kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
+			c25_count(skb, l2, C25_REASON_UNMAPPED_HELD);
+			return TC_ACT_SHOT;
+		}
+		if (!c25_client_error_in(skb, p, outer))
+			return c25_pass(skb, l2, C25_REASON_CLIENT_BACK);
 	}
 	if (dst && dst->kind == C25_NET_SELF)
 		return c25_gate_self(skb, l2, p, src, outer);

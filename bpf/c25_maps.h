@@ -101,6 +101,21 @@ struct {
 	__uint(max_entries, 1);
 } c25_scratch SEC(".maps");
 
+/* The packet that an ICMP error quotes. */
+struct c25_quote {
+	struct c25_tuple t; /* ICMP echo as in struct c25_pkt */
+	struct c25_tuple n; /* what it becomes */
+	__u32 ip;           /* offsets of its headers */
+	__u32 l4;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_quote);
+	__uint(max_entries, 1);
+} c25_quotes SEC(".maps");
+
 /* Client. */
 
 struct {

@@ -104,7 +104,7 @@ static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_p
 	__u64 mangled = p->t.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	int off = c25_csum_off(p->t.proto);
 	int icmp = p->t.proto == IPPROTO_ICMP || p->t.proto == IPPROTO_ICMPV6;
-	__u32 old = *(c25_u32 *)&p->t.sport;
+	__u32 old = c25_tuple_ports(&p->t);
 	__be16 id = *(__be16 *)&ports;
 
 	if (off < 0)

@@ -96,22 +96,46 @@ static __always_inline void *c25_data_end(struct __sk_buff *skb)
 	return p;
 }
 
+/* By the struct's own address: through a field's, clang would load byte by byte. */
+static __always_inline c25_u32 *c25_words32(const void *a)
+{
+	return (c25_u32 *)a;
+}
+
+static __always_inline c25_u64 *c25_words64(const void *a)
+{
+	return (c25_u64 *)a;
+}
+
+/* Both aligned to 8, as every tuple here is. */
+static __always_inline void c25_tuple_copy(struct c25_tuple *to, const struct c25_tuple *from)
+{
+	for (int i = 0; i < 5; i++)
+		c25_words64(to)[i] = c25_words64(from)[i];
+}
+
+/* Both ports as they stand in a packet. */
+static __always_inline __u32 c25_tuple_ports(const struct c25_tuple *t)
+{
+	return c25_words32(t)[8];
+}
+
 static __always_inline __u32 c25_addr_w(const struct c25_addr *a, int i)
 {
-	return ((const c25_u32 *)a->b)[i];
+	return c25_words32(a)[i];
 }
 
 static __always_inline void c25_addr_copy(struct c25_addr *to, const struct c25_addr *from)
 {
-	((c25_u64 *)to->b)[0] = ((const c25_u64 *)from->b)[0];
-	((c25_u64 *)to->b)[1] = ((const c25_u64 *)from->b)[1];
+	c25_words64(to)[0] = c25_words64(from)[0];
+	c25_words64(to)[1] = c25_words64(from)[1];
 }
 
 static __always_inline void c25_addr_set4(struct c25_addr *to, __be32 a)
 {
-	((c25_u64 *)to->b)[0] = 0;
-	((c25_u32 *)to->b)[2] = bpf_htonl(0xffff);
-	((c25_u32 *)to->b)[3] = a;
+	c25_words64(to)[0] = 0;
+	c25_words32(to)[2] = bpf_htonl(0xffff);
+	c25_words32(to)[3] = a;
 }
 
 /* Four-byte loads: in a packet an address is aligned to no more. */
@@ -119,26 +143,25 @@ static __always_inline void c25_addr_set6(struct c25_addr *to, const struct in6_
 {
 	const c25_u32 *w = (const void *)from;
 
-	((c25_u32 *)to->b)[0] = w[0];
-	((c25_u32 *)to->b)[1] = w[1];
-	((c25_u32 *)to->b)[2] = w[2];
-	((c25_u32 *)to->b)[3] = w[3];
+	c25_words32(to)[0] = w[0];
+	c25_words32(to)[1] = w[1];
+	c25_words32(to)[2] = w[2];
+	c25_words32(to)[3] = w[3];
 }
 
 static __always_inline int c25_addr_eq(const struct c25_addr *a, const struct c25_addr *b)
 {
-	return ((const c25_u64 *)a->b)[0] == ((const c25_u64 *)b->b)[0] &&
-	       ((const c25_u64 *)a->b)[1] == ((const c25_u64 *)b->b)[1];
+	return c25_words64(a)[0] == c25_words64(b)[0] && c25_words64(a)[1] == c25_words64(b)[1];
 }
 
 static __always_inline int c25_addr_none(const struct c25_addr *a)
 {
-	return !(((const c25_u64 *)a->b)[0] | ((const c25_u64 *)a->b)[1]);
+	return !(c25_words64(a)[0] | c25_words64(a)[1]);
 }
 
 static __always_inline int c25_addr_is4(const struct c25_addr *a)
 {
-	return !((const c25_u64 *)a->b)[0] && c25_addr_w(a, 2) == bpf_htonl(0xffff);
+	return !c25_words64(a)[0] && c25_addr_w(a, 2) == bpf_htonl(0xffff);
 }
 
 /*
@@ -301,7 +324,7 @@ static __always_inline struct c25_net *c25_net_of(const struct c25_addr *a)
 	struct c25_net_key k = { .prefixlen = 128 };
 
 	for (int i = 0; i < 4; i++)
-		((c25_u32 *)k.addr.b)[i] = c25_addr_w(a, i);
+		c25_words32(&k.addr)[i] = c25_addr_w(a, i);
 	return bpf_map_lookup_elem(&c25_nets, &k);
 }
 

@@ -65,7 +65,7 @@ static __always_inline long c25_tunnel_from(struct __sk_buff *skb, const struct 
 		if (bpf_skb_get_tunnel_key(skb, &key, C25_KEY_REMOTE, BPF_F_TUNINFO_IPV6))
 			return -1;
 		for (int i = 0; i < 4; i++)
-			((c25_u32 *)outer->b)[i] = key.remote_ipv6[i];
+			c25_words32(outer)[i] = key.remote_ipv6[i];
 	}
 	return key.tunnel_id != o->vni;
 }

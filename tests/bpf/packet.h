@@ -4,7 +4,8 @@
  *
  * A packet is described by a struct packet; packet_build() makes its bytes, every checksum from
  * nothing, so that what a program left must equal what is built from the expected description.
- * Each test has its own network namespace: an overlay and an uplink, and the routes a connector needs.
+ * Each test has its own network namespace: an overlay and an uplink, and the routes a connector
+ * needs.
  */
 #ifndef PACKET_H
 #define PACKET_H

@@ -69,7 +69,7 @@ static int read_range(struct netmap_reader *r, const struct netmap_path *at, con
 	err = range_parse(range, text);
 	if (err == -ERANGE && !dash)
 		return netmap_fault_at(r, at, "%s has host bits set", quoted);
-	if (err == -ERANGE && !strchr(text, ':') != !strchr(dash, ':'))
+	if (err == -ERANGE && !memchr(text, ':', (size_t)(dash - text)) != !strchr(dash, ':'))
 		return netmap_fault_at(r, at, "%s mixes IPv4 and IPv6", quoted);
 	if (err == -ERANGE)
 		return netmap_fault_at(r, at, "%s is turned round: from is above to", quoted);

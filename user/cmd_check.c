@@ -56,7 +56,7 @@ static int check(const char *path, const char *node)
 static int unknown_flag(const char *flag)
 {
 	/* Inside a cluster such as -xy getopt is still before it; optopt is the letter. */
-	if (strncmp(flag, "--", 2))
+	if (strncmp(flag, "--", 2) != 0)
 		fprintf(stderr, "conn25 check: unknown flag -%c; see conn25 check --help\n",
 			optopt);
 	else

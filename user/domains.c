@@ -22,7 +22,7 @@ struct node {
 
 struct domains {
 	struct node *nodes;
-	uint32_t n_nodes, max_nodes;
+	uint32_t n_nodes;
 	uint8_t *labels;
 	uint32_t n_labels;
 	uint32_t *table; /* open addressing, at most half full: nodes, NO_NODE where free */

@@ -152,9 +152,9 @@ Test(domains, the_first_app_with_the_winning_domain_takes_it)
 
 #define ONE(name, who, by, domain)                                                                 \
 	"{\"name\":\"" name "\",\"clients\":[\"" who "\"],\"connectors\":[\"" by "\"],"            \
-										 "\"domains\":["   \
-										 "\"" domain "\"]" \
-											     "}"
+	"\"domains\":["                                                                            \
+	"\"" domain "\"]"                                                                          \
+	"}"
 
 Test(domains, apps_that_this_node_may_not_use_take_nothing)
 {
@@ -228,6 +228,10 @@ Test(domains, hostile_names_match_nothing_and_overrun_nothing)
 	}
 	memcpy(name, "\3com\xc0\0", 7);
 	cr_assert_eq(domains_match(d, name), DOMAINS_NONE);
+	memset(name, 'a', 255);
+	name[0] = 64;
+	memcpy(name + 65, "\3com", 5);
+	cr_assert_eq(domains_match(d, name), DOMAINS_NONE, "a label of 64 bytes");
 	memcpy(name, "\1.\3com", 7);
 	cr_assert_eq(domains_match(d, name), 0, "a dot inside a label is no border");
 	memcpy(name, "\5x\0com\0", 8);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cleanup.h"
+#include "cmd.h"
 #include "leaks.h"
 #include "netmap.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <string.h>
 #include <time.h>
@@ -148,7 +150,7 @@ Test(netmap, the_order_of_nodes_and_domains_means_nothing)
 						   "\"domains\":[\"A.example.\",\"b.example\"],"
 						   "\"clients\":[\"b\",\"a\"]}]," POOLS "}");
 	_cleanup_netmap_ struct netmap *b = parsed("{" POOLS ",\"apps\":[{\"clients\":[\"a\",\"b\"]"
-							     ",\"domains\":[\"b.example\","
+						   ",\"domains\":[\"b.example\","
 						   "\"a.example\",\"b.example\"],\"name\":\"x\"}],"
 						   "\"nodes\":[{\"id\":\"b\"},"
 						   "{\"id\":\"a\"}]}");
@@ -275,6 +277,18 @@ Test(netmap, a_denied_destination_inside_routes_is_no_fault)
 	cr_assert_eq(nm->n_warnings, 0);
 }
 
+Test(netmap, pools_may_touch_each_other_and_a_nodes_address)
+{
+	_cleanup_netmap_ struct netmap *nm = parsed("{\"nodes\":[{\"id\":\"a\",\"addresses\":[\"10."
+						    "0.0.5\"]}],\"ipPools\":{"
+						    "\"v4MagicIPPool\":[\"10.0.0.6-10.0.0.9\",\"10."
+						    "0.0.0-10.0.0.4\"],"
+						    "\"v4TransitIPPool\":[\"10.0.0.10-10.0.0.20\"]}"
+						    "}");
+
+	cr_assert_eq(nm->pools[NETMAP_V4_MAGIC].n, 2);
+}
+
 Test(netmap, the_longest_names_are_taken)
 {
 	char label[64], text[1024];
@@ -385,4 +399,81 @@ Test(netmap, a_big_cluster_loads_in_well_under_a_second)
 	cr_assert_lt(seconds() - started, 2.0);
 	cr_assert_eq(nm->apps[0].n_domains, 100000);
 	cr_assert_eq(nm->n_warnings, 0);
+}
+
+/* What `conn25 check` with these arguments writes to both outputs, and its exit status. */
+static char *run_check(int *status, const char *const args[4])
+{
+	char *argv[6] = { "check" }, path[] = "/tmp/conn25-check-XXXXXX";
+	int argc = 1, fd = mkstemp(path), out = dup(1), err = dup(2);
+	char *text;
+
+	for (; argc < 5 && args[argc - 1]; argc++)
+		argv[argc] = (char *)args[argc - 1];
+	dup2(fd, 1);
+	dup2(fd, 2);
+	*status = cmd_check(argc, argv);
+	fflush(stdout);
+	dup2(out, 1);
+	dup2(err, 2);
+	close(fd);
+	close(out);
+	close(err);
+	text = slurp(path);
+	unlink(path);
+	return text;
+}
+
+Test(netmap, check_prints_the_netmap_or_one_line_that_names_file_and_place)
+{
+	const char *file = golden("example.json"), *nowhere = golden("nowhere.json");
+	struct {
+		const char *args[4], *begins;
+		int status;
+	} cases[] = {
+		{ { "--netmap", file }, "{\n  \"nodes\": [", 0 },
+		{ { "--netmap", file, "--node", "node-a" }, "{\n  \"nodes\": [", 0 },
+		{ { "--netmap", file, "--node", "x" }, NULL, 1 },
+		{ { "--netmap", nowhere }, NULL, 1 },
+		{ { "--help" }, "usage: conn25 check", 0 },
+		{ { "--netmap" }, "conn25 check: --netmap needs a value\n", 2 },
+		{ { "--nope" }, "conn25 check: unknown flag --nope;", 2 },
+		{ { "-xy" }, "conn25 check: unknown flag -x;", 2 },
+		{ { "netmap.json" }, "conn25 check: unexpected argument \"netmap.json\";", 2 },
+	};
+	char line[700];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = NULL;
+		int status;
+
+		text = run_check(&status, cases[i].args);
+		if (i == 2)
+			snprintf(line, sizeof(line), "%s: /nodes: no entry for this node, \"x\"\n",
+				 file);
+		if (i == 3)
+			snprintf(line, sizeof(line),
+				 "%s: cannot be read: No such file or directory\n", nowhere);
+		if (!cases[i].begins)
+			cases[i].begins = line;
+		cr_expect_eq(status, cases[i].status, "%zu: %d", i, status);
+		cr_expect(!strncmp(text, cases[i].begins, strlen(cases[i].begins)), "%zu: %s", i,
+			  text);
+	}
+}
+
+Test(netmap, check_takes_its_flags_from_the_environment_too)
+{
+	_cleanup_free_ char *text = NULL, *other = NULL;
+	int status;
+
+	setenv("CONN25_NETMAP", golden("example.json"), 1);
+	text = run_check(&status, (const char *const[4]){ NULL });
+	cr_expect_eq(status, 0, "%s", text);
+	setenv("CONN25_NODE", "stranger", 1);
+	free(TAKE_PTR(text));
+	text = run_check(&status, (const char *const[4]){ NULL });
+	cr_expect_eq(status, 1, "%s", text);
+	other = run_check(&status, (const char *const[4]){ "--node", "exit-1" });
+	cr_expect_eq(status, 0, "a flag wins over its variable: %s", other);
 }

@@ -53,6 +53,17 @@ static int check(const char *path, const char *node)
 	return 0;
 }
 
+static int unknown_flag(const char *flag)
+{
+	/* Inside a cluster such as -xy getopt is still before it; optopt is the letter. */
+	if (strncmp(flag, "--", 2) != 0)
+		fprintf(stderr, "conn25 check: unknown flag -%c; see conn25 check --help\n",
+			optopt);
+	else
+		fprintf(stderr, "conn25 check: unknown flag %s; see conn25 check --help\n", flag);
+	return 2;
+}
+
 int cmd_check(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -82,9 +93,7 @@ int cmd_check(int argc, char **argv)
 			fprintf(stderr, "conn25 check: %s needs a value\n", argv[optind - 1]);
 			return 2;
 		default:
-			fprintf(stderr, "conn25 check: unknown flag %s; see conn25 check --help\n",
-				argv[optind - 1]);
-			return 2;
+			return unknown_flag(argv[optind - 1]);
 		}
 	}
 	if (optind < argc) {

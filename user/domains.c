@@ -22,27 +22,36 @@ struct node {
 
 struct domains {
 	struct node *nodes;
-	uint32_t n_nodes, max_nodes;
+	uint32_t n_nodes;
 	uint8_t *labels;
 	uint32_t n_labels;
-	uint32_t *table; /* open addressing: indices of nodes, NO_NODE where free */
+	uint32_t *table; /* open addressing, at most half full: nodes, NO_NODE where free */
 	uint32_t mask;
 };
 
 static uint8_t lower(uint8_t c)
 {
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+	return c | (uint8_t)((uint8_t)(c - 'A') < 26) << 5;
 }
 
 static uint32_t hash_label(uint32_t parent, const uint8_t *label)
 {
-	uint64_t h = (parent + 1) * 0x9e3779b97f4a7c15ULL;
+	uint64_t h = (parent + 1ULL) * 0x9e3779b97f4a7c15ULL;
 
 	for (size_t i = 0; i <= label[0]; i++)
-		h = (h ^ label[i]) * 0x100000001b3ULL;
+		h = (h ^ lower(label[i])) * 0x100000001b3ULL;
 	h ^= h >> 32;
 	h *= 0xd6e8feb86659fd93ULL;
 	return (uint32_t)(h >> 32);
+}
+
+/* The length byte is below 'A', so lower() leaves it alone. */
+static bool same_label(const uint8_t *held, const uint8_t *label)
+{
+	for (size_t i = 0; i <= label[0]; i++)
+		if (held[i] != lower(label[i]))
+			return false;
+	return true;
 }
 
 /* The slot that holds the node, or the free one where it belongs. */
@@ -53,8 +62,7 @@ static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8
 	for (; d->table[at] != NO_NODE; at = (at + 1) & d->mask) {
 		const struct node *node = &d->nodes[d->table[at]];
 
-		if (node->parent == parent &&
-		    !memcmp(d->labels + node->label, label, (size_t)label[0] + 1))
+		if (node->parent == parent && same_label(d->labels + node->label, label))
 			break;
 	}
 	return &d->table[at];
@@ -110,9 +118,10 @@ static int make_room(struct domains *d, const struct netmap *nm, const struct ne
 		for (size_t j = 0; j < nm->apps[i].n_domains; j++) {
 			const char *domain = nm->apps[i].domains[j];
 
-			for (const char *dot = domain; dot; dot = strchr(dot + 1, '.'))
-				nodes++;
 			bytes += strlen(domain) + 2;
+			do
+				nodes++;
+			while ((domain = strchr(domain + 1, '.')));
 		}
 	}
 	while (slots < 2 * nodes)
@@ -191,12 +200,8 @@ size_t domains_match(const struct domains *d, const uint8_t *name)
 	if (n <= 0)
 		return DOMAINS_NONE;
 	while (n--) {
-		const uint8_t *from = name + offsets[n];
-		uint8_t label[MAX_LABEL + 1];
+		const uint8_t *label = name + offsets[n];
 
-		label[0] = from[0];
-		for (size_t i = 1; i <= from[0]; i++)
-			label[i] = lower(from[i]);
 		at = *find_slot(d, at, label);
 		if (at == NO_NODE)
 			return wildest;

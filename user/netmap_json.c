@@ -72,9 +72,41 @@ static const char *scan_string(const char *text, size_t len, size_t *at)
 	return "a string is not closed";
 }
 
-static int scan(const char *text, size_t len, struct netmap_fault *fault)
+static const char *scan_bracket(char open[MAX_DEPTH], size_t *depth, char c)
 {
-	size_t at = 0, depth = 0;
+	if (c == '{' || c == '[') {
+		if (*depth == MAX_DEPTH)
+			return "nested too deep";
+		open[(*depth)++] = c;
+		return NULL;
+	}
+	if (!*depth)
+		return "not JSON: a bracket that nothing opened";
+	return open[--*depth] + 2 == c ? NULL : "not JSON: closes another kind of bracket";
+}
+
+/* Moves `*at` over a word, whose first letter is behind it. */
+static const char *scan_word(const char *text, size_t len, size_t *at)
+{
+	static const char *const words[] = { "true", "false", "null" };
+	const char *start = text + *at - 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t n = strlen(words[i]);
+
+		if (len - (*at - 1) >= n && !memcmp(start, words[i], n)) {
+			*at += n - 1;
+			return NULL;
+		}
+	}
+	return "not JSON: a word without quotes, or a stray character";
+}
+
+/* `*depth`: how many brackets are still open at the end. */
+static int scan(const char *text, size_t len, size_t *depth, struct netmap_fault *fault)
+{
+	char open[MAX_DEPTH];
+	size_t at = 0;
 
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		return fault_in_text(fault, text, 0,
@@ -86,33 +118,34 @@ static int scan(const char *text, size_t len, struct netmap_fault *fault)
 
 		if (c == '"')
 			wrong = scan_string(text, len, &at);
-		else if (c == '{' || c == '[')
-			wrong = ++depth > MAX_DEPTH ? "nested too deep" : NULL;
-		else if ((c == '}' || c == ']') && depth)
-			depth--;
+		else if (c == '{' || c == '[' || c == '}' || c == ']')
+			wrong = scan_bracket(open, depth, c);
 		else if (!c)
 			wrong = "a NUL byte";
-		else if ((unsigned char)c < 0x20 && c != '\n' && c != '\r' && c != '\t')
-			wrong = "a control character";
+		else if (!strchr(" \t\r\n:,0123456789+-.eE", c))
+			wrong = scan_word(text, len, &at);
 		if (wrong)
 			return fault_in_text(fault, text, c == '"' && at < len ? at : start, wrong);
 	}
 	return 0;
 }
 
-static int fault_unexpected(struct netmap_fault *fault, const char *text, size_t len, size_t at)
+/* cJSON's own place is the last byte where the text ends too early. */
+static int fault_unexpected(struct netmap_fault *fault, const char *text, size_t len, size_t at,
+			    size_t depth)
 {
 	char what[64];
 
-	while (at < len && strchr(" \t\r\n", text[at]))
-		at++;
-	if (at >= len)
+	while (len && strchr(" \t\r\n", text[len - 1]))
+		len--;
+	if (at + 1 >= len && (depth || !len))
 		return fault_in_text(fault, text, len, "not JSON: it ends too early");
+	if (at >= len)
+		at = len - 1;
 	if (text[at] > 0x20 && text[at] < 0x7f)
 		snprintf(what, sizeof(what), "not JSON: unexpected '%c'", text[at]);
 	else
-		snprintf(what, sizeof(what), "not JSON: unexpected byte 0x%02x",
-			 (unsigned char)text[at]);
+		snprintf(what, sizeof(what), "not JSON");
 	return fault_in_text(fault, text, at, what);
 }
 
@@ -120,16 +153,16 @@ int netmap_json_parse(cJSON **out, const char *text, size_t len, struct netmap_f
 {
 	_cleanup_cjson_ cJSON *root = NULL;
 	const char *end = text;
-	size_t at;
+	size_t at, depth = 0;
 	int err;
 
-	err = scan(text, len, fault);
+	err = scan(text, len, &depth, fault);
 	if (err)
 		return err;
 	root = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	at = end ? (size_t)(end - text) : 0;
 	if (!root)
-		return fault_unexpected(fault, text, len, at);
+		return fault_unexpected(fault, text, len, at, depth);
 	while (at < len && strchr(" \t\r\n", text[at]))
 		at++;
 	if (at < len)

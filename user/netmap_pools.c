@@ -69,7 +69,7 @@ static int read_range(struct netmap_reader *r, const struct netmap_path *at, con
 	err = range_parse(range, text);
 	if (err == -ERANGE && !dash)
 		return netmap_fault_at(r, at, "%s has host bits set", quoted);
-	if (err == -ERANGE && !strchr(text, ':') != !strchr(dash, ':'))
+	if (err == -ERANGE && !memchr(text, ':', (size_t)(dash - text)) != !strchr(dash, ':'))
 		return netmap_fault_at(r, at, "%s mixes IPv4 and IPv6", quoted);
 	if (err == -ERANGE)
 		return netmap_fault_at(r, at, "%s is turned round: from is above to", quoted);
@@ -186,7 +186,7 @@ static int check_overlaps(struct netmap_reader *r, const struct netmap_pool_entr
 		if (addr_cmp(&e->range.from, &reach->range.to) <= 0) {
 			const struct netmap_pool_entry *last = e > reach ? e : reach;
 
-			if (!later || last < later) {
+			if (!earlier || last < later) {
 				later = last;
 				earlier = e > reach ? reach : e;
 			}
@@ -194,7 +194,7 @@ static int check_overlaps(struct netmap_reader *r, const struct netmap_pool_entr
 		if (addr_cmp(&e->range.to, &reach->range.to) > 0)
 			reach = e;
 	}
-	return later ? fault_overlap(r, earlier, later) : 0;
+	return earlier ? fault_overlap(r, earlier, later) : 0;
 }
 
 static int check_holds(struct netmap_reader *r, const struct netmap_pool_entry **sorted,

@@ -19,9 +19,10 @@ bool policy_may_use(const struct netmap_app *app, const struct netmap_node *node
 bool policy_serves(const struct netmap_app *app, const struct netmap_node *node);
 
 /*
- * The app's connectors other than `client`, in the order this client tries them: a rendezvous
- * hash over (client, app, connector), so that load spreads and a change moves little. Writes at
- * most `max` indices of nm->nodes and returns how many there are in all.
+ * The app's connectors other than `client` that have an overlay address, in the order this
+ * client tries them: a rendezvous hash over (client, app, connector), so that load spreads and a
+ * change moves little. Writes at most `max` indices of nm->nodes and returns how many there are
+ * in all.
  */
 size_t policy_connectors(const struct netmap *nm, const struct netmap_app *app,
 			 const struct netmap_node *client, size_t *out, size_t max);

@@ -175,6 +175,7 @@ Test(netmap_watch, neighbours_and_a_file_taken_away_are_none_of_it)
 	write_file(b.file, "old");
 	watch();
 	write_file(in_dir("other"), "new");
+	cr_assert(!called_within(IN_FORCE_MS));
 	unlink(b.file);
 	cr_assert(!called_within(IN_FORCE_MS));
 	write_file(b.file, "old");

@@ -134,3 +134,5 @@ clean: ## remove $(BUILD)
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/user/*.d $(BUILD)/san/user/*.d)
+
+include tests/fuzz/fuzz.mk

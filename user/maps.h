@@ -3,7 +3,8 @@
  * maps: typed access to the pinned maps. The only file that makes map system calls.
  *
  * Works on the descriptors of a loaded datapath and on pins alone, so that `conn25 map` answers
- * with the daemon dead. Functions return 0 or a negative errno and do not log.
+ * with the daemon dead. Functions return 0 or a negative errno and do not log; -EBADF: this node's
+ * roles have no such map.
  */
 #ifndef MAPS_H
 #define MAPS_H
@@ -47,8 +48,8 @@ struct maps {
 
 const char *maps_name(enum map_id id); /* "c25_magic" */
 
-/* From the pins below `pin`/maps. -ENOENT: nothing is pinned there. Other maps than META may be
- * missing. */
+/* From the pins below `pin`/maps. -ENOENT: nothing is pinned there; -EUCLEAN: another layout. Other
+ * maps than META may be missing. */
 int maps_open(struct maps *m, const char *pin);
 void maps_close(struct maps *m);
 
@@ -95,7 +96,7 @@ int maps_flow_each(const struct maps *m,
 /* Summed over CPUs; out[C25_REASON_MAX]. */
 int maps_reasons(const struct maps *m, struct c25_count *out);
 
-/* Entries in use, counted, and the map's size. */
+/* Entries in use, counted, and the map's size. Not for EVENTS: -EOPNOTSUPP. */
 int maps_fill(const struct maps *m, enum map_id id, uint64_t *used, uint64_t *size);
 
 const char *maps_reason_name(enum c25_reason r); /* "client_out" */

@@ -12,18 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static void usage(FILE *to)
+static void usage(void)
 {
-	fprintf(to,
-		"usage: conn25 detach [--pin DIR]\n"
-		"\n"
-		"Removes programs, pins with their directory, routes, rules and devices that "
-		"conn25\n"
-		"made, and nothing else. May be repeated.\n"
-		"\n"
-		"  --pin DIR   where links and maps are pinned (CONN25_PIN; default %s)\n"
-		"  --help      this text\n",
-		DATAPATH_PIN);
+	printf("usage: conn25 detach [--pin DIR]\n"
+	       "\n"
+	       "Removes programs, pins with their directory, routes, rules and devices that "
+	       "conn25\n"
+	       "made, and nothing else. May be repeated.\n"
+	       "\n"
+	       "  --pin DIR   where links and maps are pinned (CONN25_PIN; default %s)\n"
+	       "  --help      this text\n",
+	       DATAPATH_PIN);
 }
 
 /* The directory of the pins; NULL: an answer was given already, with this exit status. */
@@ -38,17 +37,24 @@ static const char *pin_from(int argc, char **argv, int *status)
 	int c;
 
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
 			pin = optarg;
 			break;
 		case 'h':
-			usage(stdout);
+			usage();
 			*status = 0;
 			return NULL;
+		case ':':
+			fprintf(stderr, "conn25 detach: --pin wants a directory\n");
+			*status = 2;
+			return NULL;
 		default:
-			usage(stderr);
+			fprintf(stderr,
+				"conn25 detach: unknown option %s; see conn25 detach --help\n",
+				argv[optind - 1]);
 			*status = 2;
 			return NULL;
 		}

@@ -4,7 +4,9 @@
 #include "netmap.h"
 #include "overlay.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/icmp6.h>
 #include <time.h>
 
 #define OWN_NODE                                                                                   \
@@ -323,6 +325,46 @@ Test(overlay, a_shared_device_of_a_plain_client_keeps_its_settings)
 	cr_assert_eq(open_as(OVERLAY_NONE, "eth7", 0), 0);
 	in_sync();
 	SHOWS("cat /proc/sys/net/ipv[46]/conf/eth7/forwarding", "0\n0\n");
+}
+
+/* A router on the far side of a veth pair, heard once. */
+static void advertise(const char *dev)
+{
+	struct nd_router_advert ra = {
+		.nd_ra_type = ND_ROUTER_ADVERT,
+		.nd_ra_router_lifetime = htons(1800),
+	};
+	struct sockaddr_in6 all = { .sin6_family = AF_INET6 };
+	int s = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6), hops = 255;
+
+	cr_assert(s >= 0);
+	inet_pton(AF_INET6, "ff02::1", &all.sin6_addr);
+	all.sin6_scope_id = if_nametoindex(dev);
+	setsockopt(s, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops));
+	cr_assert_eq(sendto(s, &ra, sizeof(ra), 0, (struct sockaddr *)&all, sizeof(all)),
+		     sizeof(ra));
+	close(s);
+}
+
+Test(overlay, an_advertised_default_route_of_the_host_survives)
+{
+	RUN("ip link add up7 type veth peer name rt7; "
+	    "for d in up7 rt7; do echo 0 >/proc/sys/net/ipv6/conf/$d/accept_dad; "
+	    "ip link set $d up; done");
+	advertise("rt7");
+	SHOWS("ip -6 route show default", "dev up7 proto ra");
+	netmap_is(OWN_NODE "," EXIT_NODE);
+	cr_assert_eq(open_as(OVERLAY_VXLAN, "conn25", 8925), 0);
+	in_sync();
+	SHOWS("cat /proc/sys/net/ipv6/conf/conn25/forwarding", "1");
+	SHOWS("ip -6 route show default", "dev up7 proto ra");
+	SHOWS("cat /proc/sys/net/ipv6/conf/up7/accept_ra", "1");
+	/* The device that is to forward itself must go on hearing advertisements. */
+	cr_assert_eq(open_as(OVERLAY_NONE, "up7", 0), 0);
+	in_sync();
+	SHOWS("cat /proc/sys/net/ipv6/conf/up7/forwarding", "1");
+	SHOWS("cat /proc/sys/net/ipv6/conf/up7/accept_ra", "2");
+	SHOWS("ip -6 route show default", "dev up7 proto ra");
 }
 
 Test(overlay, pods_behind_a_host_that_does_not_forward_are_warned_of)

@@ -57,116 +57,6 @@ static bool is_connector(const struct netmap *nm)
 	return false;
 }
 
-/* Overlay: device, addresses, routes, rules. */
-
-struct keep {
-	struct prefix *v;
-	size_t n, size;
-	struct c25_addr *magic;
-	size_t n_magic;
-	const struct netmap *nm;
-};
-
-static bool in_pools(const struct netmap *nm, const struct c25_addr *a)
-{
-	const struct netmap_ranges *p = &nm->pools[addr_is4(a) ? NETMAP_V4_MAGIC : NETMAP_V6_MAGIC];
-
-	for (size_t i = 0; i < p->n; i++)
-		if (range_covers(&p->v[i], a))
-			return true;
-	return false;
-}
-
-static int keep_prefix(const struct prefix *p, void *ctx)
-{
-	struct keep *k = ctx;
-
-	if (k->n == k->size) {
-		size_t size = k->size ? 2 * k->size : 16;
-		void *more = reallocarray(k->v, size, sizeof(*k->v));
-
-		if (!more)
-			return -ENOMEM;
-		k->v = more;
-		k->size = size;
-	}
-	k->v[k->n++] = *p;
-	return 0;
-}
-
-static int keep_lease(struct lease *l, void *ctx)
-{
-	struct keep *k = ctx;
-
-	if (!in_pools(k->nm, &l->magic))
-		k->magic[k->n_magic++] = l->magic;
-	return 0;
-}
-
-static int addr_order(const void *a, const void *b)
-{
-	return addr_cmp(a, b);
-}
-
-/* Magic addresses of leases that outlive their pool, as few prefixes. */
-static int find_kept(struct controller *c, struct keep *k)
-{
-	struct lease_table *leases = client_leases(c->client);
-	int err = 0;
-
-	k->magic = calloc(lease_count(leases) + 1, sizeof(*k->magic));
-	if (!k->magic)
-		return -ENOMEM;
-	lease_each(leases, keep_lease, k);
-	qsort(k->magic, k->n_magic, sizeof(*k->magic), addr_order);
-	for (size_t i = 0; i < k->n_magic && !err;) {
-		struct range r = { .from = k->magic[i], .to = k->magic[i] };
-		struct c25_addr next;
-
-		for (i++; i < k->n_magic && !addr_add(&next, &r.to, 1) &&
-			  addr_equal(&next, &k->magic[i]);
-		     i++)
-			r.to = next;
-		err = range_to_prefixes(&r, keep_prefix, k);
-	}
-	return err;
-}
-
-static int sync_overlay(struct controller *c, const struct netmap *nm)
-{
-	struct keep keep = { .nm = nm };
-	int err = 0;
-
-	if (c->client)
-		err = find_kept(c, &keep);
-	if (!err)
-		err = overlay_sync(c->overlay, nm, keep.v, keep.n);
-	free(keep.magic);
-	free(keep.v);
-	return err;
-}
-
-static int write_overlay(struct controller *c, const struct netmap *nm)
-{
-	const struct netlink_link *link = overlay_link(c->overlay);
-	const struct netmap_node *self = netmap_self(nm);
-	struct c25_overlay o = {
-		.addr4 = self->overlay4,
-		.addr6 = self->overlay6,
-		.ifindex = link->ifindex,
-		.mtu = link->mtu,
-		.vni = c->config->vxlan_vni,
-		.l2 = link->l2,
-	};
-
-	if (addr_is4(&self->underlay))
-		o.underlay4 = self->underlay;
-	else
-		o.underlay6 = self->underlay;
-	memcpy(o.mac, link->mac, sizeof(o.mac));
-	return maps_overlay_put(&c->maps, &o);
-}
-
 /* Datapath: programs and maps of the roles that this node has. */
 
 static void on_event(const struct c25_event *e, void *ctx)
@@ -235,11 +125,11 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
-	err = sync_overlay(c, nm);
+	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
 	link = overlay_link(c->overlay);
-	err = write_overlay(c, nm);
+	err = controller_write_overlay(c, nm);
 	if (!err)
 		err = peers_sync(c->peers, nm);
 	if (err)
@@ -284,11 +174,15 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 static int listen_client(struct controller *c)
 {
 	struct config_socks socks = c->config->dns_listen;
+	int err;
 
 	if (c->config->dns_listen_off || c->client_listens)
 		return 0;
 	if (!socks.n)
 		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
+	err = controller_check_upstreams(c, &socks);
+	if (err)
+		return err;
 	c->client_listens = true;
 	return client_listen(c->client, &socks);
 }
@@ -297,6 +191,7 @@ static int listen_connector(struct controller *c)
 {
 	if (c->connector_listens)
 		return 0;
+	controller_warn_of_ports(c->config);
 	c->connector_listens = true;
 	return connector_listen(c->connector, &c->config->peerapi_listen);
 }
@@ -412,7 +307,7 @@ static void on_minute(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	sync_overlay(c, c->nm);
+	controller_sync_overlay(c, c->nm);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -461,6 +356,7 @@ static int start(struct controller *c)
 	};
 	int err;
 
+	controller_raise_descriptors();
 	/* Watched before it is read, so that no change falls in between. */
 	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	if (err)
@@ -483,6 +379,9 @@ static int start(struct controller *c)
 		err = add_roles(c, c->nm);
 	if (!err)
 		err = sync_kernel(c, c->nm);
+	/* Devices that were ours before a restart and are not now. */
+	if (!err)
+		datapath_sweep(c->datapath);
 	if (!err && c->client)
 		err = listen_client(c);
 	if (!err && c->connector)

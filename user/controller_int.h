@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* controller_int: what controller.c and controller_view.c share, and nobody else sees. */
+/* controller_int: what the files of the controller share, and nobody else sees. */
 #ifndef CONTROLLER_INT_H
 #define CONTROLLER_INT_H
 
@@ -43,6 +43,17 @@ struct controller {
 	bool handles_open, events_open;
 	uint64_t reloads_ok, reloads_refused;
 };
+
+/* controller_overlay.c */
+int controller_sync_overlay(struct controller *c, const struct netmap *nm);
+/* What the programs must know of the device. */
+int controller_write_overlay(struct controller *c, const struct netmap *nm);
+
+/* controller_check.c */
+void controller_raise_descriptors(void);
+void controller_warn_of_ports(const struct config *f);
+/* That there is a resolver, and that it is not one of the own listeners. */
+int controller_check_upstreams(const struct controller *c, const struct config_socks *socks);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

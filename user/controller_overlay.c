@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* controller_overlay: what the overlay must carry: the netmap's, and leases that outlive it. */
+#include "controller_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct keep {
+	struct prefix *v;
+	size_t n, size;
+	struct c25_addr *magic;
+	size_t n_magic;
+	const struct netmap *nm;
+};
+
+static bool in_pools(const struct netmap *nm, const struct c25_addr *a)
+{
+	const struct netmap_ranges *p = &nm->pools[addr_is4(a) ? NETMAP_V4_MAGIC : NETMAP_V6_MAGIC];
+
+	for (size_t i = 0; i < p->n; i++)
+		if (range_covers(&p->v[i], a))
+			return true;
+	return false;
+}
+
+static int keep_prefix(const struct prefix *p, void *ctx)
+{
+	struct keep *k = ctx;
+
+	if (k->n == k->size) {
+		size_t size = k->size ? 2 * k->size : 16;
+		void *more = reallocarray(k->v, size, sizeof(*k->v));
+
+		if (!more)
+			return -ENOMEM;
+		k->v = more;
+		k->size = size;
+	}
+	k->v[k->n++] = *p;
+	return 0;
+}
+
+static int keep_lease(struct lease *l, void *ctx)
+{
+	struct keep *k = ctx;
+
+	if (!in_pools(k->nm, &l->magic))
+		k->magic[k->n_magic++] = l->magic;
+	return 0;
+}
+
+static int addr_order(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+/* Magic addresses of leases that outlive their pool, as few prefixes. */
+static int find_kept(struct controller *c, struct keep *k)
+{
+	struct lease_table *leases = client_leases(c->client);
+	int err = 0;
+
+	k->magic = calloc(lease_count(leases) + 1, sizeof(*k->magic));
+	if (!k->magic)
+		return -ENOMEM;
+	lease_each(leases, keep_lease, k);
+	qsort(k->magic, k->n_magic, sizeof(*k->magic), addr_order);
+	for (size_t i = 0; i < k->n_magic && !err;) {
+		struct range r = { .from = k->magic[i], .to = k->magic[i] };
+		struct c25_addr next;
+
+		for (i++; i < k->n_magic && !addr_add(&next, &r.to, 1) &&
+			  addr_equal(&next, &k->magic[i]);
+		     i++)
+			r.to = next;
+		err = range_to_prefixes(&r, keep_prefix, k);
+	}
+	return err;
+}
+
+int controller_sync_overlay(struct controller *c, const struct netmap *nm)
+{
+	struct keep keep = { .nm = nm };
+	int err = 0;
+
+	if (c->client)
+		err = find_kept(c, &keep);
+	if (!err)
+		err = overlay_sync(c->overlay, nm, keep.v, keep.n);
+	free(keep.magic);
+	free(keep.v);
+	return err;
+}
+
+int controller_write_overlay(struct controller *c, const struct netmap *nm)
+{
+	const struct netlink_link *link = overlay_link(c->overlay);
+	const struct netmap_node *self = netmap_self(nm);
+	struct c25_overlay o = {
+		.addr4 = self->overlay4,
+		.addr6 = self->overlay6,
+		.ifindex = link->ifindex,
+		.mtu = link->mtu,
+		.vni = c->config->vxlan_vni,
+		.l2 = link->l2,
+	};
+
+	if (addr_is4(&self->underlay))
+		o.underlay4 = self->underlay;
+	else
+		o.underlay6 = self->underlay;
+	memcpy(o.mac, link->mac, sizeof(o.mac));
+	return maps_overlay_put(&c->maps, &o);
+}

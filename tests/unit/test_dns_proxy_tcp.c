@@ -117,6 +117,25 @@ Test(dns_proxy_tcp, a_client_that_has_closed_its_side_still_gets_its_answers)
 	world_close();
 }
 
+Test(dns_proxy_tcp, a_connection_ends_when_its_last_question_has_no_answer)
+{
+	world_open(1);
+	int fd = client(SOCK_STREAM, "127.0.0.1:53");
+
+	W->up[0].script = SILENT;
+	question(&q, 1, "one.example.org", 1);
+	q.b[5] = 2; /* not readable: there is nothing to make a SERVFAIL of */
+	send_frame(fd, &q);
+	shutdown(fd, SHUT_WR);
+	until(W->up[0].n_heard == 1);
+	for (int i = 0; i < 52; i++)
+		tick(100);
+	cr_assert_eq(S()->timeouts, 1);
+	until(tcp_ended(fd));
+	close(fd);
+	world_close();
+}
+
 Test(dns_proxy_tcp, a_client_that_is_gone_has_its_held_questions_dropped)
 {
 	struct linger hard = { .l_onoff = 1 };

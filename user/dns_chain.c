@@ -60,9 +60,12 @@ static size_t find_owner(struct dns_chain *c, uint16_t owner, uint32_t *hash)
 /* False: it would loop, or be one too many. */
 static bool append(struct dns_chain *c, uint16_t target)
 {
-	struct dns_name *name = &c->links[c->n].name;
+	struct dns_name *name;
 
-	if (c->n > DNS_MAX_LINKS || dns_name_read(name, c->msg, c->len, target) < 0 ||
+	if (c->n > DNS_MAX_LINKS)
+		return false;
+	name = &c->links[c->n].name;
+	if (dns_name_read(name, c->msg, c->len, target) < 0 ||
 	    find_name(c, name, dns_name_hash(name)) != NO_LINK)
 		return false;
 	c->links[c->n++].at = target;

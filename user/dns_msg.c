@@ -183,6 +183,7 @@ struct layout {
 	uint8_t strings; /* character-strings */
 	uint8_t names;
 	uint8_t tail;    /* bytes */
+	bool rest;       /* any bytes after the names */
 	bool compressed; /* names may be written compressed */
 };
 
@@ -206,6 +207,7 @@ static const struct layout layouts[] = {
 	[DNS_TYPE_NAPTR] = { .fixed = 4, .strings = 3, .names = 1 },
 	[DNS_TYPE_KX] = { .fixed = 2, .names = 1 },
 	[DNS_TYPE_DNAME] = { .names = 1 },
+	[DNS_TYPE_NSEC] = { .names = 1, .rest = true },
 };
 
 /* NULL: no names in it that could be compressed. */
@@ -243,7 +245,10 @@ int dns_rdata_check(const struct dns_rr *rr, const uint8_t *msg, size_t len)
 		at = dns_name_skip(msg, len, (size_t)at);
 	if (at < 0)
 		return at;
-	return at + l->tail == rr->rdata + rr->rdlen ? 0 : -EBADMSG;
+	at += l->tail;
+	if (l->rest && at < rr->rdata + rr->rdlen)
+		return 0;
+	return at == rr->rdata + rr->rdlen ? 0 : -EBADMSG;
 }
 
 /* Ends of names hash alike whatever stands before them: from the root upwards, one step a byte. */
@@ -269,12 +274,21 @@ static void suffixes_of(struct suffixes *s, const uint8_t *wire)
 	}
 }
 
+/* Its upper bits: FNV's lower ones say little. */
+static size_t seen_slot(uint32_t hash)
+{
+	return hash >> 16 & (DNS_COMPRESS_SLOTS - 1);
+}
+
+/* Who comes first keeps the slot: the question's names are those that come again. */
 static void seen_add(struct dns_writer *w, uint32_t hash, size_t at)
 {
-	if (at > POINTER_MAX)
+	size_t slot = seen_slot(hash);
+
+	if (at > POINTER_MAX || w->seen[slot].at)
 		return;
-	w->seen[hash % DNS_COMPRESS_SLOTS].hash = hash;
-	w->seen[hash % DNS_COMPRESS_SLOTS].at = (uint16_t)at;
+	w->seen[slot].hash = hash;
+	w->seen[slot].at = (uint16_t)at;
 }
 
 void dns_writer_start(struct dns_writer *w, uint8_t *msg, size_t at, size_t max)
@@ -294,10 +308,10 @@ void dns_writer_start(struct dns_writer *w, uint8_t *msg, size_t at, size_t max)
 static uint16_t seen_find(const struct dns_writer *w, uint32_t hash, const uint8_t *wire,
 			  size_t len)
 {
-	uint16_t at = w->seen[hash % DNS_COMPRESS_SLOTS].at;
+	uint16_t at = w->seen[seen_slot(hash)].at;
 	struct dns_name there;
 
-	if (!at || w->seen[hash % DNS_COMPRESS_SLOTS].hash != hash)
+	if (!at || w->seen[seen_slot(hash)].hash != hash)
 		return 0;
 	if (dns_name_read(&there, w->msg, w->at, at) < 0 || there.len != len)
 		return 0;
@@ -355,7 +369,9 @@ static int put_rdata(struct dns_writer *w, const struct dns_rr *rr, const uint8_
 			return at;
 		err = l->compressed ? put_compressed(w, &name) : put(w, name.wire, name.len);
 	}
-	return err ? err : put(w, msg + at, l->tail);
+	if (err)
+		return err;
+	return put(w, msg + at, l->rest ? (size_t)(rr->rdata + rr->rdlen - at) : l->tail);
 }
 
 int dns_rr_copy(struct dns_writer *w, const struct dns_rr *rr, const uint8_t *msg, size_t len)

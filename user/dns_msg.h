@@ -48,7 +48,6 @@ enum dns_type {
 	DNS_TYPE_MB = 7,
 	DNS_TYPE_MG = 8,
 	DNS_TYPE_MR = 9,
-	DNS_TYPE_WKS = 11,
 	DNS_TYPE_PTR = 12,
 	DNS_TYPE_HINFO = 13,
 	DNS_TYPE_MINFO = 14,
@@ -57,23 +56,18 @@ enum dns_type {
 	DNS_TYPE_RP = 17,
 	DNS_TYPE_AFSDB = 18,
 	DNS_TYPE_RT = 21,
-	DNS_TYPE_SIG = 24,
 	DNS_TYPE_KEY = 25,
 	DNS_TYPE_PX = 26,
 	DNS_TYPE_AAAA = 28,
 	DNS_TYPE_LOC = 29,
-	DNS_TYPE_NXT = 30,
 	DNS_TYPE_SRV = 33,
 	DNS_TYPE_NAPTR = 35,
 	DNS_TYPE_KX = 36,
 	DNS_TYPE_CERT = 37,
-	DNS_TYPE_A6 = 38,
 	DNS_TYPE_DNAME = 39,
 	DNS_TYPE_OPT = 41,
-	DNS_TYPE_APL = 42,
 	DNS_TYPE_DS = 43,
 	DNS_TYPE_SSHFP = 44,
-	DNS_TYPE_IPSECKEY = 45,
 	DNS_TYPE_RRSIG = 46,
 	DNS_TYPE_NSEC = 47,
 	DNS_TYPE_DNSKEY = 48,
@@ -90,16 +84,11 @@ enum dns_type {
 	DNS_TYPE_SVCB = 64,
 	DNS_TYPE_HTTPS = 65,
 	DNS_TYPE_SPF = 99,
-	DNS_TYPE_L32 = 105,
-	DNS_TYPE_L64 = 106,
 	DNS_TYPE_EUI48 = 108,
 	DNS_TYPE_EUI64 = 109,
-	DNS_TYPE_META_FIRST = 128, /* to META_LAST: only in questions, or of one hop (RFC 6895) */
 	DNS_TYPE_ANY = 255,
-	DNS_TYPE_META_LAST = 255,
 	DNS_TYPE_URI = 256,
 	DNS_TYPE_CAA = 257,
-	DNS_TYPE_AMTRELAY = 260,
 };
 
 enum dns_section { DNS_QUESTION, DNS_ANSWER, DNS_AUTHORITY, DNS_ADDITIONAL, DNS_SECTIONS };
@@ -180,7 +169,7 @@ int dns_rdata_check(const struct dns_rr *rr, const uint8_t *msg, size_t len);
  * Writing: records one after another, each whole or not at all. Names that were written before,
  * the question's first of all, are pointed to where RFC 3597, 4 allows it.
  */
-#define DNS_COMPRESS_SLOTS 64
+#define DNS_COMPRESS_SLOTS 128 /* a power of two */
 
 struct dns_writer {
 	uint8_t *msg;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dns_chain.h"
+#include "dns_kind.h"
 #include "dns_svcb.h"
 
 #include <errno.h>
 #include <string.h>
-
-enum answer_kind { KIND_ADDRESSES, KIND_SERVICES, KIND_PASSED, KIND_UNKNOWN };
 
 /* The walk over an upstream's answer that makes a plan. */
 struct planning {
@@ -15,69 +14,13 @@ struct planning {
 	size_t len;
 	bool has4;
 	bool has6;
-	enum answer_kind kind;
+	enum dns_kind kind;
 	bool missed;     /* a record whose owner was not of the chain, yet */
 	size_t matched;  /* records of the asked type */
 	size_t services; /* of these, SVCB in ServiceMode */
 	uint32_t ttl;    /* of the record at hand */
 	struct dns_chain chain;
 };
-
-static enum answer_kind kind_of(uint16_t type)
-{
-	switch (type) {
-	case DNS_TYPE_A:
-	case DNS_TYPE_AAAA:
-		return KIND_ADDRESSES;
-	case DNS_TYPE_SVCB:
-	case DNS_TYPE_HTTPS:
-		return KIND_SERVICES;
-	case DNS_TYPE_NS:
-	case DNS_TYPE_CNAME:
-	case DNS_TYPE_SOA:
-	case DNS_TYPE_MB:
-	case DNS_TYPE_MG:
-	case DNS_TYPE_MR:
-	case DNS_TYPE_PTR:
-	case DNS_TYPE_HINFO:
-	case DNS_TYPE_MINFO:
-	case DNS_TYPE_MX:
-	case DNS_TYPE_TXT:
-	case DNS_TYPE_RP:
-	case DNS_TYPE_AFSDB:
-	case DNS_TYPE_RT:
-	case DNS_TYPE_KEY:
-	case DNS_TYPE_PX:
-	case DNS_TYPE_LOC:
-	case DNS_TYPE_SRV:
-	case DNS_TYPE_NAPTR:
-	case DNS_TYPE_KX:
-	case DNS_TYPE_CERT:
-	case DNS_TYPE_DNAME:
-	case DNS_TYPE_DS:
-	case DNS_TYPE_SSHFP:
-	case DNS_TYPE_NSEC:
-	case DNS_TYPE_DNSKEY:
-	case DNS_TYPE_DHCID:
-	case DNS_TYPE_NSEC3:
-	case DNS_TYPE_NSEC3PARAM:
-	case DNS_TYPE_TLSA:
-	case DNS_TYPE_SMIMEA:
-	case DNS_TYPE_CDS:
-	case DNS_TYPE_CDNSKEY:
-	case DNS_TYPE_OPENPGPKEY:
-	case DNS_TYPE_CSYNC:
-	case DNS_TYPE_ZONEMD:
-	case DNS_TYPE_SPF:
-	case DNS_TYPE_EUI48:
-	case DNS_TYPE_EUI64:
-	case DNS_TYPE_URI:
-	case DNS_TYPE_CAA:
-		return KIND_PASSED;
-	default:
-		return KIND_UNKNOWN;
-	}
-}
 
 /* Each real address once, with the lowest of its TTLs. */
 static int list_addr(struct planning *p, const struct c25_addr *real, enum dns_plan_state state)
@@ -119,7 +62,7 @@ static int list_record(struct planning *p, const struct dns_rr *rr)
 
 	p->matched++;
 	p->ttl = rr->ttl;
-	if (p->kind == KIND_SERVICES) {
+	if (p->kind == DNS_KIND_SERVICES) {
 		if (!dns_svcb_is_service(rdata))
 			return 0;
 		p->services++;
@@ -171,7 +114,7 @@ static int check_record(const struct dns_rr *rr, const uint8_t *msg, size_t len)
 /* Reads every record of the message once. */
 static int walk(struct planning *p, const struct dns_header *h, struct dns_reader r)
 {
-	bool with_addresses = p->kind == KIND_ADDRESSES || p->kind == KIND_SERVICES;
+	bool with_addresses = p->kind == DNS_KIND_ADDRESSES || p->kind == DNS_KIND_SERVICES;
 	struct dns_rr rr;
 	int err;
 
@@ -216,15 +159,15 @@ static enum dns_plan_action action_of(const struct planning *p)
 	if (p->plan->rcode)
 		return DNS_PLAN_PASS;
 	switch (p->kind) {
-	case KIND_PASSED:
+	case DNS_KIND_PASSED:
 		return DNS_PLAN_PASS;
-	case KIND_UNKNOWN:
+	case DNS_KIND_UNKNOWN:
 		return DNS_PLAN_EMPTY;
-	case KIND_ADDRESSES:
+	case DNS_KIND_ADDRESSES:
 		if (!p->matched)
 			return DNS_PLAN_PASS;
 		return lendable ? DNS_PLAN_REWRITE : DNS_PLAN_EMPTY;
-	case KIND_SERVICES:
+	case DNS_KIND_SERVICES:
 		if (!p->matched)
 			return DNS_PLAN_PASS;
 		return p->services ? DNS_PLAN_REWRITE : DNS_PLAN_EMPTY;
@@ -256,7 +199,7 @@ void dns_rewrite_plan(struct dns_plan *plan, const struct dns_question *q, const
 	p.len = len;
 	p.has4 = has4;
 	p.has6 = has6;
-	p.kind = kind_of(q->type);
+	p.kind = dns_kind_of(q->type);
 	p.missed = false;
 	p.matched = 0;
 	p.services = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cleanup.h"
 #include "dns_chain.h"
+#include "dns_kind.h"
 #include "dns_svcb.h"
 
 #include <errno.h>
@@ -180,31 +181,7 @@ static int write_services(struct reply *r, const struct dns_plan *plan,
 	return err;
 }
 
-/* What no passed answer may carry: signatures, addresses, records of one hop. */
-static bool is_left_out(uint16_t type)
-{
-	switch (type) {
-	case DNS_TYPE_SIG:
-	case DNS_TYPE_NXT:
-	case DNS_TYPE_RRSIG:
-	case DNS_TYPE_OPT:
-	case DNS_TYPE_A:
-	case DNS_TYPE_AAAA:
-	case DNS_TYPE_WKS:
-	case DNS_TYPE_A6:
-	case DNS_TYPE_APL:
-	case DNS_TYPE_IPSECKEY:
-	case DNS_TYPE_SVCB:
-	case DNS_TYPE_HTTPS:
-	case DNS_TYPE_L32:
-	case DNS_TYPE_L64:
-	case DNS_TYPE_AMTRELAY:
-		return true;
-	default:
-		return type >= DNS_TYPE_META_FIRST && type <= DNS_TYPE_META_LAST;
-	}
-}
-
+/* Only types known to hold no address, and no signatures, are carried over. */
 static int copy_cleaned(struct reply *r, const struct dns_question *q, const uint8_t *answer,
 			size_t len)
 {
@@ -221,7 +198,7 @@ static int copy_cleaned(struct reply *r, const struct dns_question *q, const uin
 	for (enum dns_section s = DNS_ANSWER; s <= DNS_AUTHORITY && !err; s++) {
 		for (unsigned n = h.count[s]; n && !err; n--) {
 			err = dns_rr_read(&rr, &from);
-			if (err || is_left_out(rr.type))
+			if (err || dns_kind_of(rr.type) != DNS_KIND_PASSED)
 				continue;
 			err = dns_rr_copy(&w, &rr, answer, len);
 			r->h.count[s] += !err;

@@ -203,7 +203,8 @@ void dns_tcp_expire(struct dns_proxy *p)
 	if (p->accept_at && p->accept_at <= now) {
 		p->accept_at = 0;
 		for (struct dns_listener *l = p->listeners; l; l = l->next)
-			uv_poll_start(&l->tcp_poll, UV_READABLE, tcp_acceptable);
+			if (l->tcp >= 0)
+				uv_poll_start(&l->tcp_poll, UV_READABLE, tcp_acceptable);
 	} else if (p->accept_at) {
 		dns_wake_at(p, p->accept_at);
 	}

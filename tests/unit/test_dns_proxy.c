@@ -84,6 +84,57 @@ Test(dns_proxy, what_is_no_readable_query_passes_byte_for_byte)
 	world_close();
 }
 
+Test(dns_proxy, what_comes_back_as_a_query_is_no_reply)
+{
+	struct sockaddr_storage to = at("127.0.0.1:1");
+	struct packet *m;
+
+	world_open(1);
+	int fd = client(SOCK_DGRAM, "127.0.0.1:53");
+
+	W->up[0].script = SILENT;
+	question(&q, 5, "www.example.org", 1);
+	q.b[5] = 2;
+	udp_send(fd, &q);
+	until(W->up[0].n_heard == 1);
+	m = W->up[0].heard[0].msg;
+	((struct sockaddr_in *)&to)->sin_port = htons(W->up[0].heard[0].port);
+	sendto(W->up[0].udp, m->b, m->len, 0, (void *)&to, sizeof(struct sockaddr_in));
+	until(S()->mismatched == 1);
+	cr_assert(!udp_recv(fd, &a));
+	m->b[2] |= 0x80;
+	sendto(W->up[0].udp, m->b, m->len, 0, (void *)&to, sizeof(struct sockaddr_in));
+	until(udp_recv(fd, &a));
+	close(fd);
+	world_close();
+}
+
+Test(dns_proxy, a_slow_name_does_not_make_its_resolver_a_dead_one)
+{
+	char name[32];
+
+	world_open(2);
+	int fd = client(SOCK_DGRAM, "127.0.0.1:53");
+
+	W->up[0].script = SILENT;
+	for (uint16_t i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "slow%u.example.org", i);
+		udp_send(fd, question(&q, i, name, 1));
+	}
+	until(W->up[0].n_heard == 8);
+	tick(400);
+	W->up[0].script = ANSWER;
+	udp_ask(fd, question(&q, 20, "www.example.org", 1), &a);
+	tick(410);
+	for (uint16_t i = 0; i < 8; i++)
+		until(udp_recv(fd, &a));
+	cr_assert_eq(W->up[1].n_heard, 8);
+	udp_ask(fd, question(&q, 21, "www.example.org", 1), &a);
+	cr_assert_eq(W->up[0].n_heard, 10);
+	close(fd);
+	world_close();
+}
+
 Test(dns_proxy, what_is_shorter_than_a_header_or_a_response_is_dropped)
 {
 	world_open(1);
@@ -148,6 +199,9 @@ Test(dns_proxy, an_answer_is_held_until_it_is_finished)
 	int other = client(SOCK_DGRAM, "127.0.0.1:53");
 	for (uint16_t i = 0; i < 8; i++)
 		udp_ask(other, question(&q, i, "another.name.of.some.length.example.org", 1), &a);
+	W->up[0].script = SILENT;
+	udp_send(other, question(&q, 9, "last.example.org", 1));
+	until(W->up[0].n_heard == 10);
 	tick(20000);
 	cr_assert(!udp_recv(fd, &a));
 	dns_query_set_data(W->held[0], W);
@@ -156,6 +210,7 @@ Test(dns_proxy, an_answer_is_held_until_it_is_finished)
 	dns_query_finish(W->held[0]);
 	until(udp_recv(fd, &a));
 	cr_assert_eq(id_of(&a), 5);
+	cr_assert_eq(a.b[3], 0x80, "RA, as upstream's answer has it");
 	cr_assert_arr_eq(a.b + a.len - 4, "\xc6\x12\x00\x01", 4);
 	close(fd);
 	close(other);
@@ -272,10 +327,23 @@ Test(dns_proxy, a_closed_port_sends_the_question_on_at_once)
 	world_open(2);
 	int fd = client(SOCK_DGRAM, "127.0.0.1:53");
 
+	uint64_t start = uv_now(&W->loop);
+
 	resolver_close(&W->up[0]);
 	udp_ask(fd, question(&q, 5, "www.example.org", 1), &a);
 	cr_assert_eq(W->up[1].n_heard, 1);
 	cr_assert_eq(S()->retries, 1);
+	cr_assert_lt(uv_now(&W->loop) - start, 700);
+
+	/* In one batch the first of them has the others' sending fail. */
+	for (uint16_t i = 0; i < 10; i++) {
+		question(&q, i, "wwwN.example.org", 1);
+		q.b[16] = (uint8_t)('0' + i);
+		udp_send(fd, &q);
+	}
+	for (uint16_t i = 0; i < 10; i++)
+		until(udp_recv(fd, &a));
+	cr_assert_lt(uv_now(&W->loop) - start, 700);
 	close(fd);
 	world_close();
 }

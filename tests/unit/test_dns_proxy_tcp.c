@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dns_world.h"
 
+#include <sys/resource.h>
+
 SUITE(dns_proxy_tcp);
 
 static struct packet q, a, b, in;
@@ -111,6 +113,26 @@ Test(dns_proxy_tcp, a_client_that_has_closed_its_side_still_gets_its_answers)
 	}
 	until(tcp_ended(fd));
 	cr_assert_eq(W->n_dropped, 0);
+	close(fd);
+	world_close();
+}
+
+Test(dns_proxy_tcp, a_connection_ends_when_its_last_question_has_no_answer)
+{
+	world_open(1);
+	int fd = client(SOCK_STREAM, "127.0.0.1:53");
+
+	W->up[0].script = SILENT;
+	question(&q, 1, "one.example.org", 1);
+	q.b[5] = 2; /* not readable: there is nothing to make a SERVFAIL of */
+	send_frame(fd, &q);
+	shutdown(fd, SHUT_WR);
+	until(W->up[0].n_heard == 1);
+	for (int i = 0; i < 52; i++)
+		tick(100);
+	cr_assert_eq(S()->timeouts, 1);
+	settle();
+	cr_assert(tcp_ended(fd));
 	close(fd);
 	world_close();
 }
@@ -298,6 +320,29 @@ Test(dns_proxy_tcp, answers_that_no_longer_fit_end_their_connection)
 	cr_assert_eq(a.len, 65535);
 	close(fd);
 	close(other);
+	world_close();
+}
+
+Test(dns_proxy_tcp, without_descriptors_accepting_pauses_and_goes_on)
+{
+	struct sockaddr_storage used = at("127.0.0.1:53");
+	struct rlimit was, none;
+
+	world_open(1);
+	int fd = client(SOCK_STREAM, "127.0.0.1:53");
+
+	cr_assert_eq(dns_proxy_listen(W->proxy, (void *)&used), -EADDRINUSE);
+	getrlimit(RLIMIT_NOFILE, &was);
+	none = (struct rlimit){ 3, was.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	send_frame(fd, question(&q, 3, "www.example.org", 1));
+	settle();
+	setrlimit(RLIMIT_NOFILE, &was);
+	settle();
+	cr_assert_eq(W->up[0].n_heard, 0, "a pause, not a busy loop");
+	tick(600);
+	until(tcp_recv(fd, &in, &a));
+	close(fd);
 	world_close();
 }
 

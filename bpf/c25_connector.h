@@ -296,6 +296,9 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 		return c25_drop(skb, l2, p, C25_REASON_REVOKED);
 	if (p->ttl <= 1)
 		return c25_drop(skb, l2, p, C25_REASON_TTL);
+	/* A redirected packet passes no check of the kernel's. */
+	if (bytes > o->mtu && p->whole && !skb->gso_size)
+		return c25_refuse_uplink(skb, l2, p, o->mtu);
 
 	ports = c25_has_ports(&p->t) ? c25_ports(p->t.sport, f->out.sport) :
 				       c25_ports(f->out.sport, 0);

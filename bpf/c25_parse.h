@@ -13,6 +13,7 @@
 #define ETH_P_IP   0x0800
 #define ETH_P_IPV6 0x86DD
 
+#define IP_DF     0x4000
 #define IP_MF     0x2000
 #define IP_OFFSET 0x1fff
 
@@ -64,8 +65,9 @@ struct c25_pkt {
 	__u8 v6;
 	__u8 frag; /* enum c25_frag; a LATER one has neither ports nor type */
 	__u8 ttl;
-	__u8 tcp;  /* flags */
-	__u8 type; /* ICMP */
+	__u8 whole; /* may not be fragmented on the way */
+	__u8 tcp;   /* flags */
+	__u8 type;  /* ICMP */
 	__u8 code;
 };
 
@@ -268,6 +270,7 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 		p->t.proto = ip->protocol;
 		p->ttl = ip->ttl;
 		off = bpf_ntohs(ip->frag_off);
+		p->whole = !!(off & IP_DF);
 		if (off & (IP_MF | IP_OFFSET))
 			p->frag = off & IP_OFFSET ? C25_FRAG_LATER : C25_FRAG_FIRST;
 		if (p->t.proto == IPPROTO_ICMPV6)
@@ -278,6 +281,7 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 		if ((void *)(ip + 1) > end || ip->version != 6)
 			return C25_PARSED_BAD;
 		p->v6 = 1;
+		p->whole = 1;
 		p->l4 = l2 + sizeof(*ip);
 		p->t.proto = ip->nexthdr;
 		p->ttl = ip->hop_limit;

@@ -454,6 +454,58 @@ static inline struct outcome uplink_in(struct bench *b, struct packet p)
 	return bench_run(b, b->skel->progs.c25_uplink_in, b->uplink, p);
 }
 
+#define INSN(op, d, s, o, i)                                                                       \
+	((struct bpf_insn){ .code = (op), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
+
+/*
+ * overlay_in() on a packet that came out of a tunnel from `outer`: a program of its own gives the
+ * packet that tunnel key, as BPF_PROG_TEST_RUN cannot, and goes on in ours by tail call.
+ */
+static inline struct outcome tunnel_in(struct bench *b, const char *outer, uint32_t vni,
+				       struct packet p)
+{
+	const bool v6 = strchr(outer, ':');
+	struct c25_addr a = addr_of(outer);
+	int map = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "next", 4, 4, 1, NULL);
+	int next = bpf_program__fd(b->skel->progs.c25_overlay_in), prog;
+	struct frame in = packet_build(p);
+	union context ctx = { .skb.ifindex = b->overlay };
+	struct bpf_insn code[40];
+	struct outcome o;
+	uint32_t w[4], zero = 0;
+	size_t n = 0;
+
+	memcpy(w, a.b, 16);
+	if (!v6)
+		w[0] = ntohl(w[3]);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
+	for (int16_t at = -48; at < 0; at += 8)
+		code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, at, 0);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -48, (int32_t)vni);
+	for (int i = 0; i < (v6 ? 4 : 1); i++)
+		code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, (int16_t)(-20 + 4 * i),
+				 (int32_t)w[i]);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -48);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 44);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, v6 ? BPF_F_TUNINFO_IPV6 : 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_skb_set_tunnel_key);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_MAP_FD, 0, map);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 99);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	prog = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tunnel", "GPL", code, n, NULL);
+	cr_assert_geq(prog, 0, "%s", strerror(errno));
+	cr_assert_eq(bpf_map_update_elem(map, &zero, &next, 0), 0);
+	o = bench_run_ctx(b, prog, &in, &ctx);
+	close(prog);
+	close(map);
+	return o;
+}
+
 static inline void frame_print(const char *name, const struct frame *f)
 {
 	fprintf(stderr, "%s (%zu):", name, f->len);

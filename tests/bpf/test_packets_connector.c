@@ -493,6 +493,46 @@ Test(packets_connector, mss_of_a_servers_syn_is_clamped_to_the_overlay)
 	bench_close(&b);
 }
 
+Test(packets_connector, a_reply_too_big_for_the_overlay_is_answered_with_its_mtu)
+{
+	const struct family *families[] = { &v4, &v6 };
+
+	open_mapped();
+	for (int i = 0; i < 2; i++) {
+		const struct family *f = families[i];
+		struct packet p = to_transit(f, IPPROTO_UDP), r, want;
+		struct outcome o;
+		struct frame in;
+
+		r = reply_to(f, p, goes_on(f, p));
+		r.len = OVERLAY_MTU - (i ? 48 : 28) + 1;
+		r.frag = i ? 0 : 0x4000;
+		memcpy(r.from, router_mac, 6);
+		memcpy(r.to, uplink_mac, 6);
+		in = packet_build(r);
+		o = uplink_in(&b, r);
+		cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+		want = (struct packet){ .src = f->uplink,
+					.dst = f->real,
+					.proto = f->icmp,
+					.type = i ? 2 : 3,
+					.code = i ? 0 : 4,
+					.info = OVERLAY_MTU,
+					.tos = i ? 0 : 0xc0,
+					.data = in.b + 14,
+					.len = i ? 1232 : 548 };
+		memcpy(want.from, uplink_mac, 6);
+		memcpy(want.to, router_mac, 6);
+		expect_bytes(&o, want);
+		r.len--;
+		o = uplink_in(&b, r);
+		cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+	}
+	expect_reason(&b, TOO_BIG, 2);
+	expect_reason(&b, CONNECTOR_BACK, 2);
+	bench_close(&b);
+}
+
 static struct c25_flow flow_at(uint32_t slot)
 {
 	struct c25_flow f;

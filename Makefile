@@ -78,13 +78,13 @@ $(BUILD)/san/conn25: $(BUILD)/san/user/main.o $(BUILD)/san/libconn25.a
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZE) -pie $^ -o $@ $(LDLIBS_ALL)
 
 # Unit tests and packet tests run with AddressSanitizer and UndefinedBehaviorSanitizer.
-$(BUILD)/tests/%: tests/unit/%.c tests/unit/leaks.h $(BUILD)/san/libconn25.a
+$(BUILD)/tests/%: tests/unit/%.c $(wildcard tests/unit/*.h) $(BUILD)/san/libconn25.a
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(CPPFLAGS_ALL) -U_FORTIFY_SOURCE $(filter-out -Wmissing-prototypes -Wshadow,$(CFLAGS_ALL)) \
 	  -O1 $(SANITIZE) $(filter %.c %.a,$^) -o $@ $(LDLIBS_ALL) -lcriterion -lldns
 
-$(BUILD)/tests/bpf_%: tests/bpf/%.c $(wildcard tests/bpf/*.h) $(BUILD)/san/libconn25.a
+$(BUILD)/tests/bpf_%: tests/bpf/%.c $(wildcard tests/bpf/*.h tests/unit/*.h) $(BUILD)/san/libconn25.a
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(CPPFLAGS_ALL) -U_FORTIFY_SOURCE $(filter-out -Wmissing-prototypes -Wshadow,$(CFLAGS_ALL)) \

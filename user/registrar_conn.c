@@ -172,7 +172,7 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 }
 
 void conn_answered(struct registrar *r, struct conn *c, struct request *req, bool late,
-			const int *codes, const char *epoch)
+		   const int *codes, const char *epoch)
 {
 	bool stale = late && c->epoch && epoch && strcmp(c->epoch, epoch) != 0;
 

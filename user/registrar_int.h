@@ -201,7 +201,7 @@ struct conn *conn_find(const struct registrar *r, uint32_t index);
 void conn_drop(struct registrar *r, struct conn *c);
 void conn_free(struct registrar *r, struct conn *c);
 void conn_answered(struct registrar *r, struct conn *c, struct request *req, bool late,
-			const int *codes, const char *epoch);
+		   const int *codes, const char *epoch);
 void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool late);
 /* What is due by time; then what is to be sent. */
 void conn_tick(struct registrar *r, struct conn *c);

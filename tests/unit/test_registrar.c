@@ -149,7 +149,7 @@ static void pass(uint64_t ms)
 {
 	uint64_t end = now + ms;
 
-	cr_assert_lt(now, 10000000, "what was waited for never came");
+	cr_assert_lt(now, 1000000, "what was waited for never came");
 	for (;;) {
 		uint64_t due = tick();
 

@@ -131,7 +131,7 @@ int prefix_parse(struct prefix *out, const char *text)
 
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	slash = strchr(copy, '/');
 	if (slash)
 		*slash++ = 0;
@@ -198,7 +198,7 @@ int range_parse(struct range *out, const char *text)
 
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	dash = strchr(copy, '-');
 	if (!dash) {
 		int err = prefix_parse(&p, copy);
@@ -301,7 +301,7 @@ int sock_parse(struct sockaddr_storage *out, const char *text, uint16_t default_
 
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	if (copy[0] == '[') {
 		char *end = strchr(copy, ']');
 

@@ -18,6 +18,7 @@ enum {
 	PER_MAPPING = 1 << 2, /* --max-mappings entries */
 	PER_FLOW = 1 << 3,    /* --max-flows entries */
 	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
+	PER_LEASE = 1 << 6,   /* leases that ended stay recorded while their addresses rest */
 	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
 };
 
@@ -27,7 +28,7 @@ static const struct {
 } known[] = {
 	{ "c25_magic", CLIENT | PER_MAPPING },
 	{ "c25_transit", CLIENT | PER_MAPPING },
-	{ "c25_leases", CLIENT | PER_MAPPING },
+	{ "c25_leases", CLIENT | PER_LEASE },
 	{ "c25_mappings", CONNECTOR | PER_MAPPING },
 	{ "c25_flow_out", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_flow_in", CONNECTOR | PER_FLOW | FLOWS },
@@ -150,6 +151,8 @@ static int set_size(const struct tables *t, struct bpf_map *map)
 		return bpf_map__set_max_entries(map, 1);
 	if (traits & PER_MAPPING)
 		return bpf_map__set_max_entries(map, t->cfg->max_mappings);
+	if (traits & PER_LEASE)
+		return bpf_map__set_max_entries(map, 2 * t->cfg->max_mappings);
 	if (traits & PER_FLOW)
 		return bpf_map__set_max_entries(map, t->cfg->max_flows);
 	return 0;

@@ -248,6 +248,18 @@ static __always_inline int c25_parse_l4(struct __sk_buff *skb, struct c25_pkt *p
 	}
 }
 
+/* TCP and UDP right behind an IP header, in place. Non-zero: read. */
+static __always_inline int c25_parse_near(struct __sk_buff *skb, const void *l4, struct c25_pkt *p)
+{
+	if (p->frag || (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP) ||
+	    l4 + 14 > c25_data_end(skb))
+		return 0;
+	*(c25_u32 *)&p->t.sport = *(const c25_u32 *)l4;
+	if (p->t.proto == IPPROTO_TCP)
+		p->tcp = ((const __u8 *)l4)[13];
+	return 1;
+}
+
 /* Makes `len` bytes, a constant, of the packet readable in place; the bounds are checked anew. */
 static __always_inline void c25_pull(struct __sk_buff *skb, const __u32 len)
 {
@@ -276,6 +288,8 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 			p->frag = off & IP_OFFSET ? C25_FRAG_LATER : C25_FRAG_FIRST;
 		if (p->t.proto == IPPROTO_ICMPV6)
 			return C25_PARSED_BAD;
+		if (ip->ihl == 5 && c25_parse_near(skb, ip + 1, p))
+			return C25_PARSED;
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip;
 
@@ -288,6 +302,8 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 		p->l4 = l2 + sizeof(*ip);
 		p->t.proto = ip->nexthdr;
 		p->ttl = ip->hop_limit;
+		if (c25_parse_near(skb, ip + 1, p))
+			return C25_PARSED;
 		if (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP &&
 		    p->t.proto != IPPROTO_ICMPV6) {
 			__u32 r = c25_walk_ext(skb, p->l4, p->t.proto);

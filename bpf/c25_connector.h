@@ -86,7 +86,7 @@ static __always_inline struct c25_mapping *c25_mapping_of(const struct c25_pkt *
 
 	if (!peer)
 		return NULL;
-	c25_addr_copy(&k.client, p->v6 ? &peer->overlay6 : &peer->overlay4);
+	c25_addr_copy(&k.client, c25_pick(p->v6, &peer->overlay4, &peer->overlay6));
 	c25_addr_copy(&k.transit, &p->t.dst);
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
@@ -104,7 +104,7 @@ static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const s
 	e->reason = C25_REASON_NOT_UPLINK;
 	if (!dev || !(dev->flags & C25_DEV_UPLINK))
 		return NULL;
-	c25_addr_copy(&b.uplink_addr, p->v6 ? &dev->addr6 : &dev->addr4);
+	c25_addr_copy(&b.uplink_addr, c25_pick(p->v6, &dev->addr4, &dev->addr6));
 	e->reason = C25_REASON_NO_UPLINK_ADDR;
 	if (c25_addr_none(&b.uplink_addr))
 		return NULL;
@@ -157,8 +157,8 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 
-	ports = c25_has_ports(&p->t) ? c25_ports(f->in.dport, p->t.dport) :
-				       c25_ports(f->in.sport, 0);
+	ports = c25_has_ports(&f->out) ? c25_ports(f->in.dport, p->t.dport) :
+					 c25_ports(f->in.sport, 0);
 	if (c25_nat(skb, l2, p, &f->in.dst, &f->in.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
@@ -180,6 +180,28 @@ static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt 
 		return NULL;
 	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
 	return f && (c25_flow_lives(f) || f->state == C25_FLOW_REVOKED) ? f : NULL;
+}
+
+/* The error's own header. A function for each length of link header: without CAP_PERFMON the
+ * verifier allows no variable one. */
+#define C25_ERROR_NAT (C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL)
+
+static __noinline long c25_error_nat_l2(struct __sk_buff *skb, const struct c25_pkt *p,
+					const struct c25_addr *src, const struct c25_addr *dst)
+{
+	return c25_nat(skb, ETH_HLEN, p, src, dst, 0, C25_ERROR_NAT);
+}
+
+static __noinline long c25_error_nat_l3(struct __sk_buff *skb, const struct c25_pkt *p,
+					const struct c25_addr *src, const struct c25_addr *dst)
+{
+	return c25_nat(skb, 0, p, src, dst, 0, C25_ERROR_NAT);
+}
+
+static __always_inline long c25_error_nat(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+					  const struct c25_addr *src, const struct c25_addr *dst)
+{
+	return l2 ? c25_error_nat_l2(skb, p, src, dst) : c25_error_nat_l3(skb, p, src, dst);
 }
 
 /*
@@ -208,8 +230,7 @@ static __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2,
 	if (fib.ifindex != f->uplink)
 		return c25_drop(skb, l2, p, C25_REASON_REROUTED);
 	c25_tuple_copy(&q->n, &f->in);
-	if (c25_quote_nat(skb, p, q) ||
-	    c25_nat(skb, l2, p, &f->in.dst, &f->in.src, 0, C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL))
+	if (c25_quote_nat(skb, p, q) || c25_error_nat(skb, l2, p, &f->in.dst, &f->in.src))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
 	return c25_to_uplink(skb, l2, &fib, found);
@@ -228,7 +249,7 @@ static __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, 
 	struct c25_flow *f;
 	long verdict;
 
-	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
+	if (!o || skb->pkt_type != PACKET_HOST)
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	q = c25_quote_load(skb, p);
 	if (!q || bpf_ntohs(q->t.sport) < c25_nat_lo || bpf_ntohs(q->t.sport) > c25_nat_hi)
@@ -244,10 +265,9 @@ static __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, 
 		src = &f->out.dst;
 	else if (p->v6 ? p->type == ICMPV6_PKT_TOOBIG :
 			 p->type == ICMP_DEST_UNREACH && p->code == ICMP_FRAG_NEEDED)
-		src = p->v6 ? &o->addr6 : &o->addr4;
+		src = c25_pick(p->v6, &o->addr4, &o->addr6);
 	c25_tuple_copy(&q->n, &f->out);
-	if (c25_quote_nat(skb, p, q) ||
-	    c25_nat(skb, l2, p, src, &f->out.src, 0, C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL))
+	if (c25_quote_nat(skb, p, q) || c25_error_nat(skb, l2, p, src, &f->out.src))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	verdict = c25_to_peer(skb, l2, o, f->peer, p->v6);
 	if (verdict < 0)
@@ -283,7 +303,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	long verdict;
 	int port = p->frag ? -1 : c25_reply_port(p);
 
-	if (c25_is_error(p))
+	if (c25_is_error(p) && !c25_load_addrs(skb, l2, p))
 		return c25_connector_error_back(skb, l2, p);
 	if (port < c25_nat_lo || port > c25_nat_hi)
 		return c25_pass(skb, l2, C25_REASON_PASS);
@@ -300,8 +320,8 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	if (bytes > o->mtu && p->whole && !skb->gso_size)
 		return c25_refuse_uplink(skb, l2, p, o->mtu);
 
-	ports = c25_has_ports(&p->t) ? c25_ports(p->t.sport, f->out.sport) :
-				       c25_ports(f->out.sport, 0);
+	ports = c25_has_ports(&f->out) ? c25_ports(p->t.sport, f->out.sport) :
+					 c25_ports(f->out.sport, 0);
 	if (c25_nat(skb, l2, p, &f->out.dst, &f->out.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);

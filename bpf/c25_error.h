@@ -67,7 +67,7 @@ static __always_inline long c25_quote_ip(struct __sk_buff *skb, const struct c25
 /* NULL: no header that could be translated is quoted. The next call on this CPU uses it again. */
 static __noinline struct c25_quote *c25_quote_load(struct __sk_buff *skb, const struct c25_pkt *p)
 {
-	__u8 h[40] __attribute__((aligned(8)));
+	__u8 h[40] __attribute__((aligned(8))) = { 0 };
 	__u32 zero = 0;
 	struct c25_quote *q = bpf_map_lookup_elem(&c25_quotes, &zero);
 

@@ -53,7 +53,8 @@ static __always_inline struct c25_mapping *c25_flow_mapping(const struct c25_flo
 
 	if (!peer)
 		return NULL;
-	c25_addr_copy(&k.client, c25_addr_is4(&f->out.dst) ? &peer->overlay4 : &peer->overlay6);
+	c25_addr_copy(&k.client,
+		      c25_pick(!c25_addr_is4(&f->out.dst), &peer->overlay4, &peer->overlay6));
 	c25_addr_copy(&k.transit, &f->out.dst);
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
@@ -147,7 +148,8 @@ static __always_inline int c25_flow_homed(const struct c25_flow *f)
 	__u32 ifindex = f->uplink;
 	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
 
-	return dev && c25_addr_eq(c25_addr_is4(&f->in.dst) ? &dev->addr4 : &dev->addr6, &f->in.dst);
+	return dev && c25_addr_eq(c25_pick(!c25_addr_is4(&f->in.dst), &dev->addr4, &dev->addr6),
+				  &f->in.dst);
 }
 
 struct c25_sweep {
@@ -384,8 +386,9 @@ static long c25_revoke_slot(__u32 slot, struct c25_revocation *r)
 	if (!c25_flow_lives(f) || !c25_addr_eq(&f->out.dst, &r->key.transit))
 		return 0;
 	peer = c25_peer_of(f->peer);
-	if (!peer || !c25_addr_eq(c25_addr_is4(&f->out.dst) ? &peer->overlay4 : &peer->overlay6,
-				  &r->key.client))
+	if (!peer ||
+	    !c25_addr_eq(c25_pick(!c25_addr_is4(&f->out.dst), &peer->overlay4, &peer->overlay6),
+			 &r->key.client))
 		return 0;
 	r->ended += c25_flow_end(f);
 	return 0;

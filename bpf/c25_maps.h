@@ -89,9 +89,9 @@ struct {
 	__uint(max_entries, C25_LIMIT_MAX);
 } c25_limits SEC(".maps");
 
-/* Room for a packet's headers and for sums over it: the stack is too small. */
+/* Room for sums over a packet: the stack is too small. */
 struct c25_scratch {
-	__u8 b[520];
+	__u8 b[512];
 };
 
 struct {

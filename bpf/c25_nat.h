@@ -101,22 +101,22 @@ static __always_inline long c25_nat_pseudo(struct __sk_buff *skb, const struct c
 static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_pkt *p, __u32 ports,
 				       const __u32 what, __u64 diff)
 {
-	__u64 mangled = p->t.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	int off = c25_csum_off(p->t.proto);
-	int icmp = p->t.proto == IPPROTO_ICMP || p->t.proto == IPPROTO_ICMPV6;
 	__u32 old = c25_tuple_ports(&p->t);
 	__be16 id = *(__be16 *)&ports;
+	__u64 proto = p->t.proto, mangled;
+	int off;
 
+	/* Kept as 64 bits: without CAP_PERFMON no half of a stack slot may be spilled to. */
+	asm volatile("" : "+r"(proto));
+	mangled = proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	off = c25_csum_off(proto);
 	if (off < 0)
 		return 0;
-	if (p->t.proto != IPPROTO_ICMP && c25_nat_pseudo(skb, p, off, diff, mangled))
+	if (proto != IPPROTO_ICMP && c25_nat_pseudo(skb, p, off, diff, mangled))
 		return -1;
-	if (!(what & C25_NAT_PORTS))
+	if (!(what & C25_NAT_PORTS) || old == ports)
 		return 0;
-
-	if (old == ports)
-		return 0;
-	if (icmp) {
+	if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
 		if (bpf_l4_csum_replace(skb, p->l4 + off, p->t.sport, id, 2))
 			return -1;
 		return bpf_skb_store_bytes(skb, p->l4 + 4, &id, 2, 0);

@@ -166,6 +166,19 @@ static __always_inline int c25_addr_is4(const struct c25_addr *a)
 	return !c25_words64(a)[0] && c25_addr_w(a, 2) == bpf_htonl(0xffff);
 }
 
+/* The one or the other. Without CAP_PERFMON the verifier allows no offset that depends on `v6`. */
+static __always_inline const struct c25_addr *c25_pick(int v6, const struct c25_addr *four,
+						       const struct c25_addr *six)
+{
+	const struct c25_addr *a = four;
+
+	if (v6) {
+		a = six;
+		asm volatile("" : "+r"(a));
+	}
+	return a;
+}
+
 /*
  * Walks IPv6 extension headers from `off`. Returns the L4 offset in the low 16 bits, then the
  * protocol and enum c25_frag; 0 where the chain is cut short or too long.
@@ -200,71 +213,71 @@ static __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 pro
 	return 0;
 }
 
+/* By the helper: without CAP_PERFMON the verifier allows no variable offset into a packet. */
 static __always_inline int c25_parse_l4(struct __sk_buff *skb, struct c25_pkt *p)
 {
-	__u8 *h = c25_data(skb) + p->l4, *end = c25_data_end(skb);
-	__u8 buf[16] __attribute__((aligned(8)));
+	__u8 h[16] __attribute__((aligned(8)));
 
 	switch (p->t.proto) {
 	case IPPROTO_TCP:
-		if (h + 14 <= end) {
-			*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
-			p->tcp = h[13];
-			return C25_PARSED;
-		}
-		if (bpf_skb_load_bytes(skb, p->l4, buf, 14))
+		if (bpf_skb_load_bytes(skb, p->l4, h, 14))
 			return C25_PARSED_BAD;
-		*(c25_u32 *)&p->t.sport = *(c25_u32 *)buf;
-		p->tcp = buf[13];
+		*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
+		p->tcp = h[13];
 		return C25_PARSED;
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
 	case IPPROTO_DCCP:
 	case IPPROTO_SCTP:
-		if (h + 8 <= end) {
-			*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
-			return C25_PARSED;
-		}
-		if (bpf_skb_load_bytes(skb, p->l4, buf, 8))
+		if (bpf_skb_load_bytes(skb, p->l4, h, 8))
 			return C25_PARSED_BAD;
-		*(c25_u32 *)&p->t.sport = *(c25_u32 *)buf;
+		*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;
 		return C25_PARSED;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		if (bpf_skb_load_bytes(skb, p->l4, buf, 8))
+		if (bpf_skb_load_bytes(skb, p->l4, h, 8))
 			return C25_PARSED_BAD;
-		p->type = buf[0];
-		p->code = buf[1];
+		p->type = h[0];
+		p->code = h[1];
 		if (p->v6 ? (p->type == ICMPV6_ECHO || p->type == ICMPV6_ECHOREPLY) :
 			    (p->type == ICMP_ECHO || p->type == ICMP_ECHOREPLY))
-			p->t.sport = *(c25_u16 *)(buf + 4);
+			p->t.sport = *(c25_u16 *)(h + 4);
 		return C25_PARSED;
 	default:
 		return C25_PARSED;
 	}
 }
 
+/* TCP and UDP right behind an IP header, in place. Non-zero: read. */
+static __always_inline int c25_parse_near(struct __sk_buff *skb, const void *l4, struct c25_pkt *p)
+{
+	if (p->frag || (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP) ||
+	    l4 + 14 > c25_data_end(skb))
+		return 0;
+	*(c25_u32 *)&p->t.sport = *(const c25_u32 *)l4;
+	if (p->t.proto == IPPROTO_TCP)
+		p->tcp = ((const __u8 *)l4)[13];
+	return 1;
+}
+
+/* Makes `len` bytes, a constant, of the packet readable in place; the bounds are checked anew. */
+static __always_inline void c25_pull(struct __sk_buff *skb, const __u32 len)
+{
+	if (c25_data(skb) + len > c25_data_end(skb))
+		bpf_skb_pull_data(skb, len);
+}
+
 /* Everything but the addresses; `l2` is the length of the link header, a constant. */
 static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p)
 {
-	const __u32 ip_len = skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) :
-								    sizeof(struct ipv6hdr);
-	void *data = c25_data(skb), *end = c25_data_end(skb);
-
 	__builtin_memset(p, 0, sizeof(*p));
-	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
-		return C25_PARSED_OTHER;
-	if (data + l2 + ip_len > end) {
-		if (bpf_skb_pull_data(skb, l2 + ip_len))
-			return C25_PARSED_BAD;
-		data = c25_data(skb);
-		end = c25_data_end(skb);
-	}
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + l2;
+		struct iphdr *ip;
 		__u16 off;
 
-		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+		c25_pull(skb, l2 + sizeof(*ip));
+		ip = c25_data(skb) + l2;
+		if ((void *)(ip + 1) > c25_data_end(skb) || ip->version != 4 || ip->ihl < 5)
 			return C25_PARSED_BAD;
 		p->l4 = l2 + ip->ihl * 4;
 		p->t.proto = ip->protocol;
@@ -275,16 +288,22 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 			p->frag = off & IP_OFFSET ? C25_FRAG_LATER : C25_FRAG_FIRST;
 		if (p->t.proto == IPPROTO_ICMPV6)
 			return C25_PARSED_BAD;
-	} else {
-		struct ipv6hdr *ip = data + l2;
+		if (ip->ihl == 5 && c25_parse_near(skb, ip + 1, p))
+			return C25_PARSED;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip;
 
-		if ((void *)(ip + 1) > end || ip->version != 6)
+		c25_pull(skb, l2 + sizeof(*ip));
+		ip = c25_data(skb) + l2;
+		if ((void *)(ip + 1) > c25_data_end(skb) || ip->version != 6)
 			return C25_PARSED_BAD;
 		p->v6 = 1;
 		p->whole = 1;
 		p->l4 = l2 + sizeof(*ip);
 		p->t.proto = ip->nexthdr;
 		p->ttl = ip->hop_limit;
+		if (c25_parse_near(skb, ip + 1, p))
+			return C25_PARSED;
 		if (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP &&
 		    p->t.proto != IPPROTO_ICMPV6) {
 			__u32 r = c25_walk_ext(skb, p->l4, p->t.proto);
@@ -297,6 +316,8 @@ static __always_inline int c25_parse(struct __sk_buff *skb, const __u32 l2, stru
 		}
 		if (p->t.proto == IPPROTO_ICMP)
 			return C25_PARSED_BAD;
+	} else {
+		return C25_PARSED_OTHER;
 	}
 	return p->frag == C25_FRAG_LATER ? C25_PARSED : c25_parse_l4(skb, p);
 }

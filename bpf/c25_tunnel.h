@@ -113,10 +113,13 @@ static __always_inline long c25_to_neighbour(__u32 ifindex, const struct c25_pee
  * verdict, or a negative number where the peer cannot be reached.
  */
 static __always_inline long c25_to_peer(struct __sk_buff *skb, const __u32 l2,
-					const struct c25_overlay *o, __u32 index, __u8 v6)
+					const struct c25_overlay *o, __u32 index, __u64 v6)
 {
-	struct c25_peer *peer = c25_peer_of(index);
+	struct c25_peer *peer;
 
+	/* As in c25_nat_l4(). */
+	asm volatile("" : "+r"(v6));
+	peer = c25_peer_of(index);
 	if (!peer)
 		return -1;
 	if (!l2 && o->l2 && bpf_skb_change_head(skb, ETH_HLEN, 0))

@@ -97,8 +97,8 @@ struct c25_overlay {
 	__u32 mtu; /* longest IP packet */
 	__u32 vni; /* with c25_tunnel_key */
 	__u8 mac[6];
-	__u8 l2; /* frames start with an Ethernet header */
-	__u8 pad;
+	__u8 l2;        /* frames start with an Ethernet header */
+	__u8 wireguard; /* its peers' allowed IPs hold transit addresses of ours */
 };
 
 /* c25_magic: client, by magic address. */

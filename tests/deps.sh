@@ -9,7 +9,7 @@ packages=(
 	uthash-dev
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	curl socat ethtool conntrack nftables jq procps bsdextrautils tcpdump
+	wireguard-go wireguard-tools curl socat ethtool conntrack nftables jq procps bsdextrautils tcpdump
 	# container
 	buildah podman runc mmdebstrap
 	# lint

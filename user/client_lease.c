@@ -69,6 +69,8 @@ void client_end_lease(struct client *c, struct lease *l)
 	maps_lease_put(c->deps.maps, &magic, &record);
 	quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	if (c->deps.wg)
+		wg_sync_drop(c->deps.wg, &l->transit);
 	registrar_release(c->registrar, l);
 	lease_end(c->leases, l, now);
 	c->stats.leases_ended++;
@@ -214,8 +216,11 @@ static int remove_strays(struct client *c)
 	struct stray s = { .c = c };
 	int err = maps_each(c->deps.maps, MAP_MAGIC, find_stray, &s);
 
-	for (size_t i = 0; i < s.n; i++)
+	for (size_t i = 0; i < s.n; i++) {
 		maps_client_del(c->deps.maps, &s.pairs[i][0], &s.pairs[i][1]);
+		if (c->deps.wg)
+			wg_sync_drop(c->deps.wg, &s.pairs[i][1]);
+	}
 	if (s.n)
 		log_warn("%zu mappings without a lease were removed", s.n);
 	free(s.pairs);

@@ -16,7 +16,16 @@ struct request {
 	struct client *client;
 	uint32_t connector;
 	uint64_t id;
+	struct c25_addr *transit; /* as sent; only where a WireGuard device is to carry them */
+	size_t n;
 };
+
+static void request_free(struct request *r)
+{
+	free(r->transit);
+	free(r);
+}
+DEFINE_CLEANUP(request, struct request *, request_free)
 
 static const struct netmap_node *node_of(const struct client *c, uint32_t connector)
 {
@@ -51,6 +60,38 @@ static void count_codes(struct client *c, const int *codes, size_t n)
 										  last]++;
 }
 
+/* Those agreed to; returns how many. */
+static size_t agreed(const struct request *r, const int *codes, size_t n, struct c25_addr *out)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < n && i < r->n; i++)
+		if (!codes[i])
+			out[used++] = r->transit[i];
+	return used;
+}
+
+/* The device must carry them before anyone is told. */
+static int take_codes(struct request *r, const int *codes, size_t n, const char *epoch)
+{
+	_cleanup_free_ struct c25_addr *transit = calloc(r->n + 1, sizeof(*transit));
+	struct client *c = r->client;
+	struct wg_sync *wg = c->deps.wg;
+	size_t used;
+	int err;
+
+	if (!transit)
+		return -ENOMEM;
+	used = agreed(r, codes, n, transit);
+	err = used ? wg_sync_carry(wg, transit, used, r->connector) : 0;
+	if (err)
+		return err;
+	registrar_reply(c->registrar, r->connector, r->id, codes, n, epoch, client_now_ms(c));
+	if (used)
+		wg_sync_check(wg, transit, used, r->connector);
+	return 0;
+}
+
 static int take_reply(struct request *r, const char *body, size_t len)
 {
 	struct client *c = r->client;
@@ -73,22 +114,21 @@ static int take_reply(struct request *r, const char *body, size_t len)
 				  response.results[i].message ? response.results[i].message : "");
 	}
 	count_codes(c, codes, response.n_results);
-	registrar_reply(c->registrar, r->connector, r->id, codes, response.n_results,
-			response.epoch, client_now_ms(c));
+	err = take_codes(r, codes, response.n_results, response.epoch);
 	peerapi_response_clear(&response);
-	return 0;
+	return err;
 }
 
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
 {
-	_cleanup_free_ struct request *r = ctx;
+	_cleanup_(request) struct request *r = ctx;
 	struct client *c = r->client;
 
 	if (status != 200 || take_reply(r, body, len)) {
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
 			  !status       ? error :
-			  status == 200 ? "answer not readable" :
+			  status == 200 ? "answer not readable, or not carried by the device" :
 					  "refused the request");
 		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
 	}
@@ -158,6 +198,18 @@ static void failed_now(uv_timer_t *t)
 	request_done(r, 0, NULL, 0, "request could not be made");
 }
 
+static int keep_transit(struct request *r, struct lease *const *leases, size_t n)
+{
+	if (!r->client->deps.wg || !n)
+		return 0;
+	r->transit = calloc(n, sizeof(*r->transit));
+	if (!r->transit)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		r->transit[r->n++] = leases[i]->transit;
+	return 0;
+}
+
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 struct lease *const *leases, size_t n, const struct c25_addr *release,
 			 size_t n_release)
@@ -169,11 +221,15 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 	if (!r)
 		return; /* the registrar gives it up by time */
 	*r = (struct request){ .client = c, .connector = connector, .id = request };
+	if (keep_transit(r, leases, n)) {
+		request_free(r);
+		return;
+	}
 	if (!post(c, r, leases, n, release, n_release))
 		return;
 	t = calloc(1, sizeof(*t));
 	if (!t) {
-		free(r);
+		request_free(r);
 		return;
 	}
 	uv_timer_init(c->deps.loop, t);

@@ -3,7 +3,9 @@
 #include "cmd.h"
 #include "datapath.h"
 #include "log.h"
+#include "maps.h"
 #include "netlink.h"
+#include "wg_want.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -18,7 +20,8 @@ static void usage(void)
 	       "\n"
 	       "Removes programs, pins with their directory, routes, rules and devices that "
 	       "conn25\n"
-	       "made, and nothing else. May be repeated.\n"
+	       "made, transit addresses from a WireGuard device's allowed IPs, and nothing else.\n"
+	       "May be repeated.\n"
 	       "\n"
 	       "  --pin DIR   where links and maps are pinned (CONN25_PIN; default %s)\n"
 	       "  --help      this text\n",
@@ -86,10 +89,31 @@ static int remove_network(void)
 	return 0;
 }
 
+/* While the maps still say which device it was, and which addresses. */
+static int remove_allowed_ips(const char *pin)
+{
+	struct maps maps;
+	int n = maps_open(&maps, pin);
+
+	if (n == -ENOENT)
+		return 0;
+	if (!n) {
+		n = wg_want_nothing(&maps);
+		maps_close(&maps);
+	}
+	if (n < 0)
+		return log_errno(-n, "take transit addresses away from the WireGuard device's "
+				     "allowed IPs");
+	if (n)
+		log_info("took %d transit addresses away from the WireGuard device's allowed IPs",
+			 n);
+	return 0;
+}
+
 int cmd_detach(int argc, char **argv)
 {
 	const char *pin;
-	int status, err;
+	int status, err, allowed;
 
 	pin = pin_from(argc, argv, &status);
 	if (!pin)
@@ -99,6 +123,7 @@ int cmd_detach(int argc, char **argv)
 				"try: sudo conn25 detach\n");
 		return 1;
 	}
+	allowed = remove_allowed_ips(pin);
 	/* Programs first: they would send on to devices that go. What fails does not keep the rest.
 	 */
 	err = datapath_remove(pin);
@@ -106,5 +131,5 @@ int cmd_detach(int argc, char **argv)
 		err = 0;
 	if (err)
 		log_errno(-err, "remove the datapath below %s", pin);
-	return remove_network() || err ? 1 : 0;
+	return remove_network() || err || allowed ? 1 : 0;
 }

@@ -134,6 +134,11 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 		err = peers_sync(c->peers, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
+	if (c->wg) {
+		err = wg_sync_device(c->wg, link);
+		if (err)
+			return err;
+	}
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
 	if (!err && c->connector)
 		uplinks_sync(c->uplinks, c->datapath, link);
@@ -151,6 +156,7 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.peers = c->peers,
 		.apps = c->apps,
 		.http = c->http,
+		.wg = c->wg,
 	};
 
 	return client_new(&c->client, &deps, nm);
@@ -248,6 +254,8 @@ static void apply(struct controller *c, struct netmap *nm)
 	bool moved = !same_addresses(old, nm);
 
 	c->nm = nm;
+	if (c->wg)
+		wg_sync_netmap(c->wg, nm, c->peers);
 	add_roles(c, nm);
 	if (c->connector && moved)
 		restart_connector(c, nm);
@@ -375,8 +383,12 @@ static int start(struct controller *c)
 		err = peerapi_client_new(&c->http, &c->loop);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
+	if (!err && f->overlay == OVERLAY_WIREGUARD)
+		err = wg_sync_new(&c->wg, &c->loop, &c->maps);
 	if (!err)
 		err = add_roles(c, c->nm);
+	if (!err && c->wg)
+		wg_sync_netmap(c->wg, c->nm, c->peers);
 	if (!err)
 		err = sync_kernel(c, c->nm);
 	/* Devices that were ours before a restart and are not now. */
@@ -408,6 +420,8 @@ static void stop(struct controller *c)
 		connector_free(c->connector);
 	if (c->http)
 		peerapi_client_free(c->http);
+	if (c->wg)
+		wg_sync_free(c->wg);
 	if (c->control)
 		control_free(c->control);
 	if (c->handles_open) {
@@ -431,6 +445,8 @@ static void stop(struct controller *c)
 		apps_free(c->apps);
 	if (c->peers)
 		peers_free(c->peers);
+	if (c->config->detach_on_exit && c->datapath)
+		controller_leave_wireguard(c);
 	if (c->datapath)
 		datapath_free(c->datapath);
 	if (c->config->detach_on_exit && c->datapath)

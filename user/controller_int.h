@@ -16,6 +16,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "uplinks.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
@@ -30,6 +31,7 @@ struct controller {
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
+	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
 	struct client *client;       /* NULL: never had the role */
 	struct connector *connector; /* NULL: never had the role */
@@ -48,6 +50,8 @@ struct controller {
 int controller_sync_overlay(struct controller *c, const struct netmap *nm);
 /* What the programs must know of the device. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
+/* Takes our transit addresses away from the WireGuard device that c25_overlay names, if any. */
+void controller_leave_wireguard(struct controller *c);
 
 /* controller_check.c */
 void controller_raise_descriptors(void);

@@ -143,6 +143,11 @@ int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out)
 	return get(m, MAP_PEERS, &index, out);
 }
 
+int maps_overlay_get(const struct maps *m, struct c25_overlay *out)
+{
+	return get(m, MAP_OVERLAY, &(uint32_t){ 0 }, out);
+}
+
 int maps_overlay_put(const struct maps *m, const struct c25_overlay *v)
 {
 	uint32_t zero = 0;

@@ -325,6 +325,9 @@ lookup() { # NS NAME TYPE [SERVER]
 reason() { # NODE NAME: packets counted
 	conn25 "$1" status --json | jq ".reasons.$2.packets // 0"
 }
+listening() { # NS PORT
+	in_ns "$1" ss -Htln "sport = :$2" | grep -q .
+}
 standard() {
 	topology
 	netmap

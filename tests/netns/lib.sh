@@ -135,6 +135,14 @@ addr() { # NS DEV ADDR...
 	done
 }
 
+# One more host on the lan, 192.0.2.N.
+lan_host() { # NS N
+	host "$1"
+	cable "$1" eth0 lan "to-$1"
+	ip -n lan link set "to-$1" master br0
+	addr "$1" eth0 "192.0.2.$2/24" "2001:db8:2::$2/64"
+}
+
 topology() {
 	host client connector internet lan pod
 	ip -n lan link add br0 type bridge

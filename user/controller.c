@@ -76,6 +76,18 @@ static void on_events(uv_poll_t *p, int status, int events)
 	datapath_events_read(c->datapath, on_event, c);
 }
 
+static void events_closed(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void unwatch_events(struct controller *c)
+{
+	if (c->events_poll)
+		uv_close((uv_handle_t *)c->events_poll, events_closed);
+	c->events_poll = NULL;
+}
+
 static int open_datapath(struct controller *c, bool client, bool connector)
 {
 	const struct config *f = c->config;
@@ -93,11 +105,7 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	struct datapath *old = c->datapath;
 	int err;
 
-	if (c->events_open) {
-		uv_poll_stop(&c->events_poll);
-		uv_close((uv_handle_t *)&c->events_poll, NULL);
-		c->events_open = false;
-	}
+	unwatch_events(c);
 	err = datapath_open(&c->datapath, &cfg);
 	if (err)
 		return err;
@@ -109,13 +117,19 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 
 static int watch_events(struct controller *c)
 {
-	int err = uv_poll_init(&c->loop, &c->events_poll, datapath_events_fd(c->datapath));
+	uv_poll_t *poll = calloc(1, sizeof(*poll));
+	int err;
 
-	if (!err) {
-		c->events_open = true;
-		c->events_poll.data = c;
-		err = uv_poll_start(&c->events_poll, UV_READABLE, on_events);
+	if (!poll)
+		return log_errno(ENOMEM, "watch the ring buffer");
+	err = uv_poll_init(&c->loop, poll, datapath_events_fd(c->datapath));
+	if (err) {
+		free(poll);
+		return log_errno(-err, "watch the ring buffer");
 	}
+	c->events_poll = poll;
+	poll->data = c;
+	err = uv_poll_start(poll, UV_READABLE, on_events);
 	return err ? log_errno(-err, "watch the ring buffer") : 0;
 }
 
@@ -418,8 +432,7 @@ static void stop(struct controller *c)
 		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 			uv_close(own[i], NULL);
 	}
-	if (c->events_open)
-		uv_close((uv_handle_t *)&c->events_poll, NULL);
+	unwatch_events(c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_walk(&c->loop, close_handle, NULL);
 	uv_run(&c->loop, UV_RUN_DEFAULT);

@@ -37,10 +37,11 @@ struct controller {
 	struct control *control;
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
-	uv_poll_t netlink_poll, events_poll;
-	uv_timer_t settle; /* network changes come in bursts */
+	uv_poll_t netlink_poll;
+	uv_poll_t *events_poll; /* lives until its close is over, and another may be there by then */
+	uv_timer_t settle;      /* network changes come in bursts */
 	uv_timer_t minute;
-	bool handles_open, events_open;
+	bool handles_open;
 	uint64_t reloads_ok, reloads_refused;
 };
 

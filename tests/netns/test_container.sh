@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The image: built from the checkout as deploy/Containerfile says, run as the DaemonSet runs it,
-# and replaced under traffic.
+# What deploy/ holds: the image, built from the checkout, run as the DaemonSet runs it and replaced
+# under traffic; the unit, run by systemd with all its restrictions.
 #
 # Packages come over the host's network, so the image is built outside of the hosts that lib.sh
 # makes: first a shell that owns the storage and removes it, then one in a mount and a PID namespace
 # that builds, then the test.
+# shellcheck disable=SC2317 # functions are called by trap, check and wait_for
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -48,6 +49,17 @@ build_image() {
 	TMPDIR=$C25_STORE buildah "${storage[@]}" build --isolation chroot \
 		--build-arg BASE=localhost/base -f "$top/deploy/Containerfile" -t "$image" "$top"
 }
+# A machine with systemd and the unit.
+build_machine() {
+	TMPDIR=$C25_STORE buildah "${storage[@]}" build --isolation chroot -t machine -f - \
+		"$top/deploy/systemd" <<-CONTAINERFILE
+			FROM $image
+			RUN apt-get update -q && apt-get install -q -y --no-install-recommends systemd
+			COPY conn25.service /etc/systemd/system/
+			ENTRYPOINT ["/lib/systemd/systemd"]
+			CMD ["--unit=conn25.service", "--show-status=no"]
+		CONTAINERFILE
+}
 # The words of the file `skip` are why nothing can be tested here.
 prepare() {
 	local tool
@@ -60,7 +72,7 @@ prepare() {
 		echo "no base: mmdebstrap gets no Debian packages here" >"$C25_STORE/skip"
 	elif ! import_base; then
 		echo "buildah cannot make an image here" >"$C25_STORE/skip"
-	elif build_image; then
+	elif build_image && build_machine; then
 		touch "$C25_STORE/built"
 	fi
 }
@@ -91,39 +103,46 @@ flags=(--network host --cgroup-parent "/$(basename "$C25_STORE")" --log-driver k
 	--ulimit nofile=4096:4096 --ulimit nproc=1024:1024)
 
 # daemonset NODE: mounts and environment as in deploy/kubernetes/daemonset.yaml. Two nodes share
-# one kernel here, so each has a directory of the BPF file system as its own.
+# one kernel here, so each has a /sys/fs/bpf of its own. The client's is an empty directory at first.
+bpf_of() { # NODE
+	[ "$1" = client ] && echo /run/client-bpf || echo "/sys/fs/bpf/$1"
+}
 daemonset() {
-	mount=(--privileged -v "/sys/fs/bpf/$1:/sys/fs/bpf" -v "/run/$1:/run/conn25"
-		-v "$dir/config:/etc/conn25:ro" -e "CONN25_NODE=$1")
+	mount=(--privileged --read-only --read-only-tmpfs=false -v "$(bpf_of "$1"):/sys/fs/bpf:rshared"
+		-v "/run/$1:/run/conn25" -v "$dir/config:/etc/conn25:ro" -e "CONN25_NODE=$1")
 	[ "$1" = connector ] ||
 		mount+=(-e CONN25_DNS_LISTEN=127.0.0.1:53 -e CONN25_DNS_UPSTREAM=192.0.2.53)
-	mkdir -p "/sys/fs/bpf/$1" "/run/$1"
 }
 container_ready() { # NODE
 	"${engine[@]}" logs "$1" >"$dir/$1.log" 2>&1
 	grep -q ready "$dir/$1.log" && "${engine[@]}" exec "$1" conn25 status
 }
-container_start() { # NODE
+container_start() { # NODE [PODMAN-FLAG...]
 	local mount
 	daemonset "$1"
-	in_ns "$1" "${engine[@]}" run -d --name "$1" "${flags[@]}" "${mount[@]}" "$image" \
+	in_ns "$1" "${engine[@]}" run -d --name "$1" "${flags[@]}" "${mount[@]}" "${@:2}" "$image" \
 		>"$dir/podman.log" 2>&1 ||
 		fatal "the container starts on $1" "$(cat "$dir/podman.log")"
 	wait_for 15 container_ready "$1" ||
 		fatal "the daemon is ready in the container of $1" "$(cat "$dir/$1.log")"
 }
 # As the kubelet does: SIGTERM, then a container that knows nothing of the one before.
-container_replace() { # NODE
+container_stop() { # NODE
 	"${engine[@]}" stop -t 10 "$1" >/dev/null
 	"${engine[@]}" inspect --format '{{.State.ExitCode}}' "$1" >"$dir/exit-$1"
 	"${engine[@]}" rm -f "$1" >/dev/null
-	container_start "$1"
 }
 once() { # COMMAND...: in a container without any privilege
 	"${engine[@]}" run --rm "${flags[@]}" --cap-drop=all -v "$dir/config:/etc/conn25:ro" "$image" "$@"
 }
 
 topology
+for node in client connector; do
+	mkdir -p "/run/$node" "$(bpf_of "$node")"
+done
+mount --bind /run/client-bpf /run/client-bpf
+mount --make-shared /run/client-bpf
+mount --make-shared /sys/fs/bpf
 netmap
 standard_zones
 dns_server
@@ -169,8 +188,10 @@ head -c 50000000 /dev/urandom >"$dir/www/blob"
 in_ns client curl -s --limit-rate 4M --max-time 60 "http://$magic4/blob" | sha256sum >"$dir/sum" &
 stream=$!
 wait_for 5 grep -q GET "$dir/access.log"
-container_replace client
-container_replace connector
+for node in client connector; do
+	container_stop "$node"
+	container_start "$node"
+done
 check "the stream still goes on after both containers were replaced" kill -0 "$stream"
 check_match "the new client takes the leases up" '[1-9][0-9]* leases taken up' \
 	"$(cat "$dir/client.log")"
@@ -182,14 +203,56 @@ check_eq "SIGTERM ended both daemons with 0" "0 0" "$(cat "$dir/exit-client" "$d
 	xargs)"
 check_eq "the name keeps its magic address" "$magic4" "$(lookup client example.com A)"
 
-# Taking it off a node, as the README says.
-for node in client connector; do
-	"${engine[@]}" stop -t 10 "$node" >/dev/null
-	check "the datapath stays without container on the $node" test -e "/sys/fs/bpf/$node/conn25"
-	"${engine[@]}" rm -f "$node" >/dev/null
-	daemonset "$node"
-	check "conn25 detach in a container ends with 0 on the $node" in_ns "$node" \
-		"${engine[@]}" run --rm "${flags[@]}" "${mount[@]}" "$image" detach
-	check_eq "no pin is left on the $node" "" "$(ls "/sys/fs/bpf/$node")"
-done
+# Off the nodes: by the pods themselves, as the DaemonSet's comment says, or by hand.
+check "a BPF file system that the daemon had to mount outlives the container" \
+	mountpoint -q /run/client-bpf
+gone() { # NODE
+	[ ! -e "$(bpf_of "$1")/conn25" ] && ! ip -n "$1" link show dev conn25
+}
+container_stop connector
+check "the datapath stays without a container" test -e "$(bpf_of connector)/conn25/links"
+daemonset connector
+check "conn25 detach in a container ends with 0" in_ns connector "${engine[@]}" run --rm \
+	"${flags[@]}" "${mount[@]}" "$image" detach
+check "and leaves no pin and no device" gone connector
+container_stop client
+container_start client -e CONN25_DETACH_ON_EXIT=true
+container_stop client
+check "with CONN25_DETACH_ON_EXIT a pod that ends leaves no pin and no device" gone client
+
+# The unit, under a systemd of its own.
+machine_start() { # NODE
+	echo "CONN25_NODE=$1" >"$dir/default-$1"
+	[ "$1" = connector ] || printf '%s\n' CONN25_DNS_LISTEN=127.0.0.1:53 \
+		CONN25_DNS_UPSTREAM=192.0.2.53 >>"$dir/default-$1"
+	in_ns "$1" "${engine[@]}" run -d --name "$1" --systemd=always --privileged "${flags[@]}" \
+		-v "$(bpf_of "$1"):/sys/fs/bpf" -v "$dir/config:/etc/conn25:ro" \
+		-v "$dir/default-$1:/etc/default/conn25:ro" localhost/machine \
+		>"$dir/podman.log" 2>&1 || fatal "a systemd starts on $1" "$(cat "$dir/podman.log")"
+	wait_for 15 systemd "$1" is-active conn25
+	check_eq "the unit starts on the $1 and tells that it is ready" active \
+		"$(systemd "$1" is-active conn25)"
+}
+systemd() { # NODE COMMAND...
+	local code
+	"${engine[@]}" exec "$1" systemctl "${@:2}"
+	code=$?
+	"${engine[@]}" exec "$1" journalctl -q --no-pager -u conn25 >"$dir/$1.log"
+	return $code
+}
+machine_start connector
+machine_start client
+magic4=$(lookup client example.com A)
+magic6=$(lookup client example.com AAAA)
+check "traffic flows between two units" fetch client
+check "systemctl reload ends with 0" systemd client reload conn25
+check "the netmap was read again" wait_for 5 eval 'systemd client status conn25 | grep reloaded'
+check "systemctl restart ends with 0 on the client" systemd client restart conn25
+check "systemctl restart ends with 0 on the connector" systemd connector restart conn25
+check_match "a restarted unit takes the datapath over" 'datapath taken over' \
+	"$(cat "$dir/connector.log")"
+check_eq "the name keeps its magic address" "$magic4" "$(lookup client example.com A)"
+check "traffic flows after the restart" fetch client
+check "systemctl stop ends with 0" systemd client stop conn25
+check "and the datapath goes on" fetch client
 finish

@@ -95,6 +95,7 @@ static void set_unhealthy(struct registrar *r, struct conn *c)
 {
 	if (c->healthy && r->now - c->healthy_since >= CALM_MS)
 		c->backoff = PROBE_MIN_MS;
+	c->missed = r->now;
 	c->probe_at = r->now + c->backoff;
 	c->backoff = c->backoff * 2 < PROBE_MAX_MS ? c->backoff * 2 : PROBE_MAX_MS;
 	if (!c->healthy)
@@ -172,7 +173,7 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 }
 
 void conn_answered(struct registrar *r, struct conn *c, struct request *req, bool late,
-			const int *codes, const char *epoch)
+		   const int *codes, const char *epoch)
 {
 	bool stale = late && c->epoch && epoch && strcmp(c->epoch, epoch) != 0;
 

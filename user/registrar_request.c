@@ -78,8 +78,7 @@ uint64_t connector_beat_due(const struct conn *c)
 }
 
 /* Takes what is to be released; what the connector is to hold after all stays out. */
-static size_t fill_release(struct registrar *r, struct conn *c, struct request *req,
-			   size_t max)
+static size_t fill_release(struct registrar *r, struct conn *c, struct request *req, size_t max)
 {
 	size_t used = 0;
 

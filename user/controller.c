@@ -81,11 +81,11 @@ static void events_closed(uv_handle_t *h)
 	free(h);
 }
 
+/* A handle closes in the loop's next turn: another datapath's is another one. */
 static void unwatch_events(struct controller *c)
 {
-	if (c->events_poll)
-		uv_close((uv_handle_t *)c->events_poll, events_closed);
-	c->events_poll = NULL;
+	if (c->events)
+		uv_close((uv_handle_t *)TAKE_PTR(c->events), events_closed);
 }
 
 static int open_datapath(struct controller *c, bool client, bool connector)
@@ -105,10 +105,11 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	struct datapath *old = c->datapath;
 	int err;
 
-	unwatch_events(c);
 	err = datapath_open(&c->datapath, &cfg);
 	if (err)
 		return err;
+	/* Before its descriptor is closed with the old datapath. */
+	unwatch_events(c);
 	if (old)
 		datapath_free(old);
 	c->maps = *datapath_maps(c->datapath);
@@ -117,19 +118,18 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 
 static int watch_events(struct controller *c)
 {
-	uv_poll_t *poll = calloc(1, sizeof(*poll));
 	int err;
 
-	if (!poll)
+	c->events = calloc(1, sizeof(*c->events));
+	if (!c->events)
 		return log_errno(ENOMEM, "watch the ring buffer");
-	err = uv_poll_init(&c->loop, poll, datapath_events_fd(c->datapath));
+	err = uv_poll_init(&c->loop, c->events, datapath_events_fd(c->datapath));
 	if (err) {
-		free(poll);
+		free(TAKE_PTR(c->events));
 		return log_errno(-err, "watch the ring buffer");
 	}
-	c->events_poll = poll;
-	poll->data = c;
-	err = uv_poll_start(poll, UV_READABLE, on_events);
+	c->events->data = c;
+	err = uv_poll_start(c->events, UV_READABLE, on_events);
 	return err ? log_errno(-err, "watch the ring buffer") : 0;
 }
 
@@ -416,12 +416,12 @@ static void stop(struct controller *c)
 {
 	if (c->watch)
 		netmap_watch_free(c->watch);
+	if (c->http)
+		peerapi_client_free(c->http);
 	if (c->client)
 		client_free(c->client);
 	if (c->connector)
 		connector_free(c->connector);
-	if (c->http)
-		peerapi_client_free(c->http);
 	if (c->control)
 		control_free(c->control);
 	if (c->handles_open) {

@@ -38,8 +38,8 @@ struct controller {
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
-	uv_poll_t *events_poll; /* lives until its close is over, and another may be there by then */
-	uv_timer_t settle;      /* network changes come in bursts */
+	uv_poll_t *events; /* of the datapath in force */
+	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
 	bool handles_open;
 	uint64_t reloads_ok, reloads_refused;

@@ -139,13 +139,16 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
+	if (nm != c->synced)
+		controller_forget_via(c);
 	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
+	c->synced = nm;
 	link = overlay_link(c->overlay);
-	err = controller_write_overlay(c, nm);
+	err = peers_sync(c->peers, nm);
 	if (!err)
-		err = peers_sync(c->peers, nm);
+		err = controller_write_overlay(c, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);

@@ -22,11 +22,13 @@
 struct controller {
 	const struct config *config;
 	uv_loop_t loop;
-	struct netmap *nm; /* in force */
+	struct netmap *nm;           /* in force */
+	const struct netmap *synced; /* the one that the kernel's routes follow */
 	struct netlink *netlink;
 	struct overlay *overlay;
 	struct datapath *datapath;
-	struct maps maps; /* a copy of its descriptors, at a place that stays */
+	struct c25_overlay overlay_record; /* as in c25_overlay */
+	struct maps maps;                  /* a copy of its descriptors, at a place that stays */
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
@@ -47,7 +49,8 @@ struct controller {
 
 /* controller_overlay.c */
 int controller_sync_overlay(struct controller *c, const struct netmap *nm);
-/* What the programs must know of the device. */
+int controller_forget_via(struct controller *c);
+/* What the programs must know of the device; peers are in sync. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
 
 /* controller_check.c */

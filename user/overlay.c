@@ -188,3 +188,12 @@ bool overlay_tunnel_key(const struct overlay *o)
 {
 	return o->ops->tunnel_key;
 }
+
+struct c25_addr overlay_next_hop(const struct overlay *o, const struct netmap *nm, bool is4)
+{
+	struct c25_addr via = { 0 };
+
+	if (o->ops->next_hop(o, nm, is4, &via))
+		return (struct c25_addr){ 0 };
+	return via;
+}

@@ -114,6 +114,14 @@ Test(overlay, vxlan_makes_device_addresses_routes_and_rules)
 	cr_assert_str_eq(shown("ip -6 addr show dev conn25 scope link"), "");
 }
 
+/* What the kernel does in a while of its own: a new device's state, a link-local address. */
+static void wait_to_show(const char *command, const char *part)
+{
+	for (int i = 0; i < 500 && !strstr(shown(command), part); i++)
+		usleep(10 * 1000);
+	SHOWS(command, part);
+}
+
 Test(overlay, a_sync_without_change_touches_nothing)
 {
 	struct netlink *onlooker;
@@ -121,6 +129,7 @@ Test(overlay, a_sync_without_change_touches_nothing)
 	netmap_is(OWN_NODE "," EXIT_NODE);
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "conn25", 8925), 0);
 	in_sync();
+	wait_to_show("ip link show conn25", "state UNKNOWN");
 	cr_assert_eq(netlink_open(&onlooker), 0);
 	logged();
 	for (int i = 0; i < 3; i++)
@@ -351,8 +360,10 @@ Test(overlay, an_advertised_default_route_of_the_host_survives)
 	RUN("ip link add up7 type veth peer name rt7; "
 	    "for d in up7 rt7; do echo 0 >/proc/sys/net/ipv6/conf/$d/accept_dad; "
 	    "ip link set $d up; done");
+	wait_to_show("ip -6 addr show dev rt7 scope link -tentative", "fe80:");
+	wait_to_show("ip -6 addr show dev up7 scope link -tentative", "fe80:");
 	advertise("rt7");
-	SHOWS("ip -6 route show default", "dev up7 proto ra");
+	wait_to_show("ip -6 route show default", "dev up7 proto ra");
 	netmap_is(OWN_NODE "," EXIT_NODE);
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "conn25", 8925), 0);
 	in_sync();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a changed netmap does while the daemons run, and what a start that fails leaves behind.
-# shellcheck source=tests/netns/lib.sh
+# shellcheck source=tests/netns/lib.sh disable=SC2317
 . "$(dirname "$0")/lib.sh"
 topology
 netmap

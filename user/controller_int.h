@@ -43,7 +43,7 @@ struct controller {
 	uv_poll_t *events; /* of the datapath in force */
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
-	bool handles_open;
+	bool fresh; /* nothing was pinned before this start */
 	uint64_t reloads_ok, reloads_refused;
 };
 

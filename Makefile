@@ -33,7 +33,7 @@ SKEL      := $(BUILD)/conn25.skel.h
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps demo check unit bpf-tests netns lint format vmlinux install clean
+.PHONY: bench-packets all help deps demo check unit bpf-tests netns lint format vmlinux install clean
 
 all: $(BUILD)/conn25 ## build the program
 
@@ -102,6 +102,13 @@ bpf-tests: $(BPFT_BIN) ## packet tests through BPF_PROG_TEST_RUN; root
 NETNS_TESTS = $(wildcard tests/netns/test_*.sh)
 netns: all $(BUILD)/san/conn25 ## network tests in namespaces; root
 	$(Q)tests/run.sh $(NETNS_TESTS)
+
+$(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes $(CFLAGS) $< -o $@
+
+bench-packets: all $(BUILD)/bench/load ## CPU per packet against plain forwarding and nftables; root
+	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
 
 demo: deps ## three hosts in namespaces, one page fetched through a connector, explained
 	$(Q)$(MAKE) --no-print-directory all

@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 /* The registrar gives a request up long before; this only frees what a dead peer holds. */
 #define REQUEST_TIMEOUT_MS 5000
 
 struct request {
 	struct client *client;
+	struct request *prev, *next;
 	uint32_t connector;
 	uint64_t id;
 };
@@ -25,21 +27,25 @@ static const struct netmap_node *node_of(const struct client *c, uint32_t connec
 	return id ? netmap_node_by_id(c->nm, id) : NULL;
 }
 
-size_t client_connectors(const struct client *c, const struct netmap_app *app,
-			 uint32_t out[REGISTRAR_MAX_CONNECTORS])
+const struct client_app *client_app(struct client *c, size_t index)
 {
-	size_t nodes[REGISTRAR_MAX_CONNECTORS], n, used = 0;
+	const struct netmap_app *app = &c->nm->apps[index];
+	struct client_app *a = &c->apps[index];
+	size_t nodes[REGISTRAR_MAX_CONNECTORS], n;
 
+	if (a->known)
+		return a;
+	if (apps_id(c->deps.apps, app->name, &a->id))
+		return NULL;
 	n = policy_connectors(c->nm, app, netmap_self(c->nm), nodes, REGISTRAR_MAX_CONNECTORS);
-	if (n > REGISTRAR_MAX_CONNECTORS)
-		n = REGISTRAR_MAX_CONNECTORS;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t index = peers_index(c->deps.peers, c->nm->nodes[nodes[i]].id);
+	for (size_t i = 0; i < n && i < REGISTRAR_MAX_CONNECTORS; i++) {
+		uint32_t peer = peers_index(c->deps.peers, c->nm->nodes[nodes[i]].id);
 
-		if (index != PEERS_NONE)
-			out[used++] = index;
+		if (peer != PEERS_NONE)
+			a->connectors[a->n++] = peer;
 	}
-	return used;
+	a->known = true;
+	return a;
 }
 
 static void count_codes(struct client *c, const int *codes, size_t n)
@@ -84,6 +90,7 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	_cleanup_free_ struct request *r = ctx;
 	struct client *c = r->client;
 
+	DL_DELETE(c->requests, r);
 	if (status != 200 || take_reply(r, body, len)) {
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
@@ -143,48 +150,53 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 				   REQUEST_TIMEOUT_MS, request_done, r);
 }
 
-/* A request that could not even be made fails like one that was not answered, but not from
- * within send(): the failure waits for the next turn of the loop. */
-static void failed_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void failed_now(uv_timer_t *t)
-{
-	struct request *r = t->data;
-
-	uv_close((uv_handle_t *)t, failed_closed);
-	request_done(r, 0, NULL, 0, "request could not be made");
-}
-
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 struct lease *const *leases, size_t n, const struct c25_addr *release,
 			 size_t n_release)
 {
 	struct client *c = ctx;
 	struct request *r = calloc(1, sizeof(*r));
-	uv_timer_t *t;
 
 	if (!r)
 		return; /* the registrar gives it up by time */
 	*r = (struct request){ .client = c, .connector = connector, .id = request };
 	if (!post(c, r, leases, n, release, n_release))
-		return;
-	t = calloc(1, sizeof(*t));
-	if (!t) {
-		free(r);
-		return;
+		DL_APPEND(c->requests, r);
+	else
+		DL_APPEND(c->unsent, r);
+}
+
+/* A request that could not even be made fails like one that was not answered, but not from within
+ * send(). */
+bool client_fail_unsent(struct client *c)
+{
+	bool any = c->unsent;
+
+	while (c->unsent) {
+		_cleanup_free_ struct request *r = c->unsent;
+
+		DL_DELETE(c->unsent, r);
+		c->stats.registration_failures++;
+		log_debug("connector %s: request could not be made",
+			  peers_id(c->deps.peers, r->connector));
+		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
 	}
-	uv_timer_init(c->deps.loop, t);
-	t->data = r;
-	uv_timer_start(t, failed_now, 0, 0);
+	return any;
+}
+
+void client_requests_free(struct client *c)
+{
+	struct request *r, *next;
+
+	DL_CONCAT(c->requests, c->unsent);
+	DL_FOREACH_SAFE (c->requests, r, next)
+		free(r);
 }
 
 static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
-	struct c25_lease record;
+	struct c25_lease record = lease_record(l);
 	uint32_t before = l->state == C25_LEASE_LIVE ? l->peer : connector;
 	int err;
 
@@ -192,12 +204,13 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector, before, 0);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
-	l->state = C25_LEASE_LIVE;
-	l->peer = connector;
-	record = lease_record(l);
+	record.state = C25_LEASE_LIVE;
+	record.peer = connector;
 	err = maps_lease_put(c->deps.maps, &l->magic, &record);
 	if (err)
 		return log_errno(-err, "write the lease of %s", l->domain);
+	l->state = C25_LEASE_LIVE;
+	l->peer = connector;
 	return 0;
 }
 

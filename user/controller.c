@@ -76,6 +76,18 @@ static void on_events(uv_poll_t *p, int status, int events)
 	datapath_events_read(c->datapath, on_event, c);
 }
 
+static void events_closed(uv_handle_t *h)
+{
+	free(h);
+}
+
+/* A handle closes in the loop's next turn: another datapath's is another one. */
+static void unwatch_events(struct controller *c)
+{
+	if (c->events)
+		uv_close((uv_handle_t *)TAKE_PTR(c->events), events_closed);
+}
+
 static int open_datapath(struct controller *c, bool client, bool connector)
 {
 	const struct config *f = c->config;
@@ -93,14 +105,11 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	struct datapath *old = c->datapath;
 	int err;
 
-	if (c->events_open) {
-		uv_poll_stop(&c->events_poll);
-		uv_close((uv_handle_t *)&c->events_poll, NULL);
-		c->events_open = false;
-	}
 	err = datapath_open(&c->datapath, &cfg);
 	if (err)
 		return err;
+	/* Before its descriptor is closed with the old datapath. */
+	unwatch_events(c);
 	if (old)
 		datapath_free(old);
 	c->maps = *datapath_maps(c->datapath);
@@ -109,13 +118,18 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 
 static int watch_events(struct controller *c)
 {
-	int err = uv_poll_init(&c->loop, &c->events_poll, datapath_events_fd(c->datapath));
+	int err;
 
-	if (!err) {
-		c->events_open = true;
-		c->events_poll.data = c;
-		err = uv_poll_start(&c->events_poll, UV_READABLE, on_events);
+	c->events = calloc(1, sizeof(*c->events));
+	if (!c->events)
+		return log_errno(ENOMEM, "watch the ring buffer");
+	err = uv_poll_init(&c->loop, c->events, datapath_events_fd(c->datapath));
+	if (err) {
+		free(TAKE_PTR(c->events));
+		return log_errno(-err, "watch the ring buffer");
 	}
+	c->events->data = c;
+	err = uv_poll_start(c->events, UV_READABLE, on_events);
 	return err ? log_errno(-err, "watch the ring buffer") : 0;
 }
 
@@ -402,12 +416,12 @@ static void stop(struct controller *c)
 {
 	if (c->watch)
 		netmap_watch_free(c->watch);
+	if (c->http)
+		peerapi_client_free(c->http);
 	if (c->client)
 		client_free(c->client);
 	if (c->connector)
 		connector_free(c->connector);
-	if (c->http)
-		peerapi_client_free(c->http);
 	if (c->control)
 		control_free(c->control);
 	if (c->handles_open) {
@@ -418,8 +432,7 @@ static void stop(struct controller *c)
 		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 			uv_close(own[i], NULL);
 	}
-	if (c->events_open)
-		uv_close((uv_handle_t *)&c->events_poll, NULL);
+	unwatch_events(c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_walk(&c->loop, close_handle, NULL);
 	uv_run(&c->loop, UV_RUN_DEFAULT);

@@ -37,10 +37,11 @@ struct controller {
 	struct control *control;
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
-	uv_poll_t netlink_poll, events_poll;
+	uv_poll_t netlink_poll;
+	uv_poll_t *events; /* of the datapath in force */
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
-	bool handles_open, events_open;
+	bool handles_open;
 	uint64_t reloads_ok, reloads_refused;
 };
 

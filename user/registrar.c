@@ -225,7 +225,7 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 		    struct registrar_wait *w, uint64_t now)
 {
 	struct registration *reg;
-	bool first;
+	bool first, held;
 
 	enter(r, now);
 	w->prev = w->next = NULL;
@@ -234,10 +234,13 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 	if (!reg || reg->ended)
 		goto no_connector;
 	set_candidates(r, reg, connectors, n);
-	if (!reg->quest && reg->home && (!n || quest_is_candidate(reg, reg->home))) {
+	held = registrar_holds(l);
+	if (held && (!n || quest_is_candidate(reg, reg->home))) {
 		w->settled(w, l, REGISTRAR_OK, 0);
 		goto done;
 	}
+	if (!held && !reg->quest)
+		reg->confirmed = false;
 	if (!reg->n_candidates)
 		goto no_connector;
 	first = waits_empty(&reg->waits);
@@ -441,4 +444,12 @@ bool registrar_healthy(const struct registrar *r, uint32_t connector)
 	const struct conn *c = conn_find(r, connector);
 
 	return !c || c->healthy;
+}
+
+bool registrar_holds(const struct lease *l)
+{
+	const struct registration *reg = l->registration;
+
+	return reg && !reg->ended && !reg->quest && reg->home &&
+	       (reg->home->healthy || reg->agreed >= reg->home->missed);
 }

@@ -72,7 +72,8 @@ DEFINE_CLEANUP(registrar, struct registrar *, registrar_free)
  * Have `l` registered at the first of `connectors` (in order of preference) that agrees. If it
  * is already, `w` is settled at once, from within. Otherwise w->settled is called exactly once,
  * at the latest answer_timeout from now, unless registrar_forget() comes first; at once, with
- * TIMED_OUT, where there is no connector. Codes 3 and 4 are REFUSED at once, as they are the same
+ * TIMED_OUT, where there is no connector. One registered at a connector that does not answer is
+ * told again like a new one. Codes 3 and 4 are REFUSED at once, as they are the same
  * everywhere; after any other code the remaining candidates are asked first, and the code of the
  * first that refused is given.
  */
@@ -111,5 +112,8 @@ void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t 
 uint64_t registrar_tick(struct registrar *r, uint64_t now);
 
 bool registrar_healthy(const struct registrar *r, uint32_t connector);
+
+/* Whether its connector agreed to it, answers, and need not be told again. */
+bool registrar_holds(const struct lease *l);
 
 #endif

@@ -95,6 +95,7 @@ static void set_unhealthy(struct registrar *r, struct conn *c)
 {
 	if (c->healthy && r->now - c->healthy_since >= CALM_MS)
 		c->backoff = PROBE_MIN_MS;
+	c->missed = r->now;
 	c->probe_at = r->now + c->backoff;
 	c->backoff = c->backoff * 2 < PROBE_MAX_MS ? c->backoff * 2 : PROBE_MAX_MS;
 	if (!c->healthy)

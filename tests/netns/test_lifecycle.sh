@@ -70,6 +70,9 @@ check_eq "a stream survives kill -9 of both daemons, three times" \
 	"$(sha256sum <"$dir/www/blob")" "$(cat "$dir/sum")"
 check_eq "and the name keeps its magic address" "$magic6" "$(lookup client example.com AAAA)"
 
+programs=$(for link in /sys/fs/bpf/*/links/*; do
+	bpftool -j link show pinned "$link" | jq .prog_id
+done)
 # Detach under a living daemon is the operator's word: everything goes, whoever runs.
 conn25_stop client
 conn25_stop connector
@@ -83,7 +86,11 @@ for node in client connector; do
 	[ ! -e "/sys/fs/bpf/$node" ]
 	check_eq "no pin is left on the $node" 0 $?
 done
-check_eq "no program of ours is loaded any more" 0 "$(wait_for 5 eval '! bpftool prog | grep -q c25_'; bpftool prog | grep -c ' c25_')"
+for id in $programs; do
+	wait_for 5 eval "! bpftool prog show id $id >/dev/null 2>&1" || break
+done
+[ -n "$programs" ] && ! bpftool prog show id "$id" >/dev/null 2>&1
+check_eq "no program of ours stays loaded" 0 $?
 
 # --detach-on-exit.
 conn25_start client --detach-on-exit

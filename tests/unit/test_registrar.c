@@ -258,6 +258,46 @@ CLAIM(a_registered_lease_settles_at_once)
 	cr_assert_eq(n_sent, 1);
 }
 
+CLAIM(a_lease_whose_only_connector_does_not_answer_settles_when_it_does_or_times_out)
+{
+	struct waiter w = { 0 };
+
+	live_at(0, AB, 1);
+	pass(REGISTRAR_HEARTBEAT_MS);
+	fails(last(1));
+	cr_assert_not(registrar_holds(L(0)));
+	want(&w, 0, AB, 1);
+	cr_assert_eq(w.settled, 0);
+	tick();
+	answer(last(1), 0);
+	cr_assert_eq(w.settled, 1);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert(registrar_holds(L(0)));
+
+	pass(REGISTRAR_HEARTBEAT_MS);
+	fails(last(1));
+	want(&w, 0, AB, 1);
+	pass(TIMEOUT);
+	cr_assert_eq(w.settled, 1);
+	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
+	cr_assert_eq(revocations, 0, "its mapping stays for when it is back");
+}
+
+CLAIM(a_lease_of_a_connector_that_lost_its_mappings_is_not_held_until_told_again)
+{
+	struct waiter w = { 0 };
+
+	live_at(0, AB, 1);
+	cr_assert(registrar_holds(L(0)));
+	pass(REGISTRAR_HEARTBEAT_MS);
+	answer_as(last(1), 0, "another");
+	cr_assert_not(registrar_holds(L(0)));
+	want(&w, 0, AB, 1);
+	cr_assert_eq(w.settled, 0);
+	answer_as(last(1), 0, "another");
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+}
+
 CLAIM(no_connector_at_all_is_timed_out_at_once)
 {
 	struct waiter w = { 0 };

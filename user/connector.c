@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connector.h"
 
+#include "connector_dns.h"
 #include "log.h"
 #include "peerapi_server.h"
 #include "policy.h"
@@ -23,6 +24,7 @@ struct connector {
 	struct connector_deps deps;
 	const struct netmap *nm;
 	struct peerapi_server *server;
+	struct connector_dns *dns;
 	uv_timer_t expire;
 	uv_timer_t cut; /* in the next turn: flows of mappings that ended in this one */
 	struct ended {
@@ -201,6 +203,16 @@ static void op_answered(void *ctx, int code)
 		c->stats.answered[code]++;
 }
 
+static struct dns_proxy *op_resolver(void *ctx)
+{
+	return connector_dns_resolver(((struct connector *)ctx)->dns);
+}
+
+static bool op_covers(void *ctx, const struct netmap_app *app, const uint8_t *name)
+{
+	return connector_dns_covers(((struct connector *)ctx)->dns, app, name);
+}
+
 static const struct peerapi_server_ops server_ops = {
 	.netmap = op_netmap,
 	.epoch = op_epoch,
@@ -208,6 +220,8 @@ static const struct peerapi_server_ops server_ops = {
 	.release = op_release,
 	.heard = op_heard,
 	.answered = op_answered,
+	.resolver = op_resolver,
+	.covers = op_covers,
 };
 
 /* Mappings to end, gathered first: a map is not changed while it is walked. */
@@ -323,6 +337,7 @@ void connector_free(struct connector *c)
 {
 	if (c->server)
 		peerapi_server_free(c->server);
+	connector_dns_free(c->dns);
 	cut_flows(c);
 	uv_timer_stop(&c->expire);
 	uv_close((uv_handle_t *)&c->cut, cut_closed);
@@ -361,6 +376,8 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	err = read_epoch(c);
 	if (!err)
 		err = recount(c);
+	if (!err)
+		err = connector_dns_new(&c->dns, deps->loop, &deps->config->dns_upstream, nm);
 	if (!err)
 		err = peerapi_server_new(&c->server, deps->loop, &server_ops, c);
 	if (err)
@@ -406,6 +423,8 @@ int connector_listen(struct connector *c, const struct config_socks *socks)
 void connector_reload(struct connector *c, const struct netmap *nm)
 {
 	c->nm = nm;
+	if (connector_dns_reload(c->dns, nm))
+		log_errno(ENOMEM, "take up the apps' names");
 	recount(c);
 }
 

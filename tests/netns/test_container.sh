@@ -10,14 +10,20 @@ set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
 # The containers' cgroups bear the name of the storage: the kernel keeps them when all else is gone.
+# After an interruption processes may still be on their way out.
 remove_store() {
-	rm -rf --one-file-system "$C25_STORE"
-	find /sys/fs/cgroup -depth -type d -path "*/$(basename "$C25_STORE")*" -exec rmdir {} +
+	local cgroup
+	cgroup=$(basename "$C25_STORE")
+	for _ in 1 2 3 4 5; do
+		rm -rf --one-file-system "$C25_STORE" &&
+			find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + && return
+		sleep 1
+	done
 }
 if [ -z "${C25_STORE:-}" ] && [ "$(id -u)" -eq 0 ]; then
 	C25_STORE=$(mktemp -d /var/tmp/conn25-image.XXXXXX)
 	export C25_STORE
-	trap 'remove_store' EXIT
+	trap remove_store EXIT
 	unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
 		bash "$0" "$@" &
 	child=$!

@@ -24,6 +24,7 @@ if [ -z "${C25_STORE:-}" ] && [ "$(id -u)" -eq 0 ]; then
 	C25_STORE=$(mktemp -d /var/tmp/conn25-image.XXXXXX)
 	export C25_STORE
 	trap remove_store EXIT
+	mkdir /var/lib/containers 2>/dev/null && trap 'remove_store; rmdir /var/lib/containers' EXIT
 	unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
 		bash "$0" "$@" &
 	child=$!
@@ -32,8 +33,21 @@ if [ -z "${C25_STORE:-}" ] && [ "$(id -u)" -eq 0 ]; then
 	exit
 fi
 
-storage=(--root "${C25_STORE:-}/root" --runroot "${C25_STORE:-}/run" --storage-driver vfs)
 image=localhost/conn25
+if [ -z "${C25_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
+	# What engines keep beside their storage is not for the host to see.
+	mount -t tmpfs tmpfs /var/lib/containers
+	mount -t tmpfs tmpfs /dev/shm
+	# vfs works everywhere, but copies the whole image for each container.
+	mkdir "$C25_STORE"/{lower,upper,work,merged}
+	C25_DRIVER=vfs
+	mount -t overlay overlay "$C25_STORE/merged" -o \
+		"lowerdir=$C25_STORE/lower,upperdir=$C25_STORE/upper,workdir=$C25_STORE/work" \
+		2>/dev/null && C25_DRIVER=overlay
+	export C25_DRIVER
+fi
+storage=(--root "${C25_STORE:-}/root" --runroot "${C25_STORE:-}/run"
+	--storage-driver "${C25_DRIVER:-}")
 
 # The base is what docker.io/library/debian:bookworm-slim is: minbase without documentation.
 make_base() {
@@ -83,10 +97,6 @@ prepare() {
 	fi
 }
 if [ -z "${C25_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
-	# What engines keep beside their storage is not for the host to see.
-	mkdir -p /var/lib/containers
-	mount -t tmpfs tmpfs /var/lib/containers
-	mount -t tmpfs tmpfs /dev/shm
 	prepare >"$C25_STORE/build.log" 2>&1
 fi
 

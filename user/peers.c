@@ -122,11 +122,9 @@ void peers_free(struct peers *p)
 {
 	struct net *n, *next;
 
-	for (uint32_t i = 0; i < C25_MAX_PEERS; i++) {
-		if (p->by_index[i])
-			HASH_DELETE(by_id, p->by_id, p->by_index[i]);
+	HASH_CLEAR(by_id, p->by_id);
+	for (uint32_t i = 0; i < C25_MAX_PEERS; i++)
 		free(p->by_index[i]);
-	}
 	HASH_ITER (hh, p->nets, n, next) {
 		HASH_DEL(p->nets, n);
 		free(n);

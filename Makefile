@@ -33,7 +33,7 @@ SKEL      := $(BUILD)/conn25.skel.h
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps demo check unit bpf-tests netns lint format vmlinux install clean
+.PHONY: bench-packets all help deps demo check unit bpf-tests netns lint format vmlinux install clean
 
 all: $(BUILD)/conn25 ## build the program
 
@@ -103,6 +103,13 @@ NETNS_TESTS = $(wildcard tests/netns/test_*.sh)
 netns: all $(BUILD)/san/conn25 ## network tests in namespaces; root
 	$(Q)tests/run.sh $(NETNS_TESTS)
 
+$(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes $(CFLAGS) $< -o $@
+
+bench-packets: all $(BUILD)/bench/load ## CPU per packet against plain forwarding and nftables; root
+	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
+
 demo: deps ## three hosts in namespaces, one page fetched through a connector, explained
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(BUILD)/conn25
@@ -118,10 +125,11 @@ check-binaries: $(UNIT_BIN) $(BPFT_BIN)
 format: ## clang-format decides
 	clang-format -i $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
 
-lint: $(SKEL) ## formatting, clang-tidy, shell scripts
+lint: all ## formatting, clang-tidy, shell scripts, manifests
 	clang-format --dry-run -Werror $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
 	clang-tidy --quiet $(USER_SRC) -- -std=gnu11 $(CPPFLAGS_ALL)
-	shellcheck -x tests/*.sh tests/netns/*.sh .ci/run
+	shellcheck -x tests/*.sh tests/netns/*.sh tests/lint/*.sh .ci/run
+	CONN25=$(BUILD)/conn25 tests/run.sh tests/lint/manifests.sh
 
 vmlinux: ## make vmlinux/vmlinux.h again, from the running kernel
 	bpftool btf dump file /sys/kernel/btf/vmlinux format c > vmlinux/vmlinux.h

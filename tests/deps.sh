@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Installs what build and tests need from Debian's packages; returns at once where all is there.
+# `deps.sh build` installs what the build alone needs.
 set -euo pipefail
 
 packages=(
-	# build
 	gcc make pkgconf clang llvm bpftool libc6-dev libbpf-dev libelf-dev zlib1g-dev
 	libcurl4-openssl-dev libcjson-dev libuv1-dev libmnl-dev libmicrohttpd-dev libgnutls28-dev
 	uthash-dev
+)
+[ "${1:-}" = build ] || packages+=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	wireguard-go wireguard-tools curl socat ethtool conntrack nftables jq procps bsdextrautils tcpdump
+	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
+	wireguard-go wireguard-tools
 	# container
-	buildah podman runc mmdebstrap
+	buildah podman runc mmdebstrap yq
 	# lint
 	clang-format clang-tidy shellcheck
 )

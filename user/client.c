@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SWEEP_MS 5000
+#define SWEEP_MS 1000
 
 /* One answer that waits for connectors; lives until the last of its leases is settled. */
 struct hold_wait {
@@ -92,33 +92,35 @@ static void settled(struct registrar_wait *wait, struct lease *l, enum registrar
 
 static uint32_t round_ttl(uint32_t ttl, uint64_t now)
 {
-	uint64_t rest = (now + ttl) % EXPIRY_STEP;
+	uint64_t rest;
 
-	return rest && ttl < LEASE_MAX_TTL ? ttl + EXPIRY_STEP - (uint32_t)rest : ttl;
+	if (ttl < LEASE_MIN_TTL)
+		ttl = LEASE_MIN_TTL;
+	if (ttl > LEASE_MAX_TTL - EXPIRY_STEP)
+		ttl = LEASE_MAX_TTL - EXPIRY_STEP;
+	rest = (now + ttl) % EXPIRY_STEP;
+	return rest ? ttl + EXPIRY_STEP - (uint32_t)rest : ttl;
 }
 
 /* The record must be in the map before anyone hears of the lease. */
 static int lend(struct client *c, struct lease **out, const char *domain,
-		const struct dns_plan_addr *a, uint32_t app)
+		const struct dns_plan_addr *a, const struct client_app *app)
 {
 	uint64_t now = client_now_s();
-	uint32_t ttl = round_ttl(a->ttl > LEASE_MIN_TTL ? a->ttl : LEASE_MIN_TTL, now);
+	uint32_t ttl = round_ttl(a->ttl, now);
 	struct lease *l = lease_find(c->leases, domain, &a->real);
 	struct c25_lease record;
 	int err;
 
-	if (l && l->state == C25_LEASE_LIVE && l->app == app && l->expires >= now + ttl) {
+	if (l && l->state == C25_LEASE_LIVE && l->app == app->id && l->expires >= now + ttl) {
 		*out = l;
 		return 0;
 	}
-	err = lease_lend(c->leases, &l, domain, &a->real, app, ttl, now);
+	err = lease_lend(c->leases, &l, domain, &a->real, app->id, ttl, now);
 	if (err)
 		return err;
-	if (l->app != app) {
-		registrar_release(c->registrar, l);
-		l->app = app;
-		l->state = C25_LEASE_PENDING;
-	}
+	if (l->app != app->id)
+		client_retarget(c, l, app);
 	record = lease_record(l);
 	err = maps_lease_put(c->deps.maps, &l->magic, &record);
 	if (err && l->state == C25_LEASE_PENDING) {
@@ -131,7 +133,7 @@ static int lend(struct client *c, struct lease **out, const char *domain,
 
 /* The lease of one address, or NULL with its state set. */
 static struct lease *lend_addr(struct client *c, const char *domain, struct dns_plan_addr *a,
-			       uint32_t app)
+			       const struct client_app *app)
 {
 	struct lease *l;
 	int err = lend(c, &l, domain, a, app);
@@ -163,20 +165,19 @@ static struct hold *hold_new(struct client *c, struct dns_query *query, size_t n
 static void answered(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
 		     struct dns_plan *plan)
 {
-	uint32_t connectors[REGISTRAR_MAX_CONNECTORS], app_id;
+	const struct client_app *to;
 	struct client *c = ctx;
 	char domain[DNS_MAX_TEXT];
 	struct hold *h = NULL;
-	size_t n;
 
 	/* The netmap may have changed since the question went out. */
 	app = match(c, q);
-	if (app == DNS_MATCH_PASS || apps_id(c->deps.apps, c->nm->apps[app].name, &app_id)) {
+	to = app == DNS_MATCH_PASS ? NULL : client_app(c, app);
+	if (!to) {
 		dns_query_fail(query);
 		return;
 	}
 	dns_name_text(domain, q->name);
-	n = client_connectors(c, &c->nm->apps[app], connectors);
 	for (size_t i = 0; i < plan->n_addrs; i++) {
 		struct dns_plan_addr *a = &plan->addrs[i];
 		struct hold_wait *w;
@@ -184,10 +185,10 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 
 		if (a->state != DNS_ADDR_WANTED)
 			continue;
-		l = lend_addr(c, domain, a, app_id);
+		l = lend_addr(c, domain, a, to);
 		if (!l)
 			continue;
-		if (l->state == C25_LEASE_LIVE && registrar_healthy(c->registrar, l->peer)) {
+		if (l->state == C25_LEASE_LIVE && registrar_holds(l)) {
 			a->magic = l->magic;
 			a->state = DNS_ADDR_GRANTED;
 			continue;
@@ -202,7 +203,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 		*w = (struct hold_wait){ .hold = h, .addr = a, .linked = true };
 		w->wait.settled = settled;
 		h->pending++;
-		registrar_want(c->registrar, l, connectors, n, &w->wait, client_now_ms(c));
+		registrar_want(c->registrar, l, to->connectors, to->n, &w->wait, client_now_ms(c));
 	}
 	if (!h) {
 		dns_query_finish(query);
@@ -247,6 +248,8 @@ static void on_tick(uv_timer_t *t)
 	struct client *c = t->data;
 	uint64_t now = client_now_ms(c), next = registrar_tick(c->registrar, now);
 
+	if (client_fail_unsent(c))
+		next = now;
 	if (next != UINT64_MAX)
 		uv_timer_start(t, on_tick, next > now ? next - now : 0, 0);
 }
@@ -290,6 +293,8 @@ void client_free(struct client *c)
 	if (c->domains)
 		domains_free(c->domains);
 	client_quarantine_free(c);
+	client_requests_free(c);
+	free(c->apps);
 	uv_timer_stop(&c->tick);
 	uv_close((uv_handle_t *)&c->sweep, sweep_closed);
 }
@@ -305,7 +310,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	c->deps = *deps;
 	c->nm = nm;
 	start_timers(c);
-	err = domains_new(&c->domains, nm);
+	c->apps = calloc(nm->n_apps + 1, sizeof(*c->apps));
+	err = c->apps ? domains_new(&c->domains, nm) : -ENOMEM;
 	if (!err)
 		err = lease_table_new(&c->leases, config->max_mappings);
 	if (!err)
@@ -342,15 +348,19 @@ int client_listen(struct client *c, const struct config_socks *socks)
 
 int client_reload(struct client *c, const struct netmap *nm)
 {
+	struct client_app *apps = calloc(nm->n_apps + 1, sizeof(*apps));
 	struct domains *domains;
-	int err = domains_new(&domains, nm);
+	int err = apps ? domains_new(&domains, nm) : -ENOMEM;
 
 	if (!err) {
 		domains_free(c->domains);
 		c->domains = domains;
+		free(c->apps);
+		c->apps = TAKE_PTR(apps);
 		c->nm = nm;
 		err = lease_set_pools(c->leases, nm->pools);
 	}
+	free(apps);
 	if (err)
 		return log_errno(-err, "take up the netmap");
 	client_reassign(c);

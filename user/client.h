@@ -24,7 +24,8 @@
 
 struct client;
 
-/* All of it must outlive the client. */
+/* All of it must outlive the client but `http`: that is to be freed first, so that none of its
+ * requests is answered later. */
 struct client_deps {
 	uv_loop_t *loop;
 	const struct config *config;

@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cmd_check: `conn25 check`, which says what a netmap means before any daemon does. */
 #include "cmd.h"
+#include "config.h"
 #include "netmap.h"
+#include "options.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
-#define DEFAULT_NETMAP "/etc/conn25/netmap.json"
+struct settings {
+	const char *netmap;
+	const char *node; /* NULL: none must have an entry */
+};
 
-static const char usage[] =
-	"usage: conn25 check [--netmap FILE] [--node ID]\n"
-	"\n"
-	"Validates a netmap and prints it as understood, in one canonical form.\n"
-	"\n"
-	"  --netmap FILE  the netmap (default " DEFAULT_NETMAP "; env CONN25_NETMAP)\n"
-	"  --node ID      this node must have an entry (env CONN25_NODE)\n"
-	"  --help         this text\n"
-	"\n"
-	"Exit status: 0 valid, warnings or not; 1 a fault, told with its place; 2 wrong usage.\n";
+OPTION_SETTER(set_netmap, struct settings, t->netmap = value)
+OPTION_SETTER(set_node, struct settings, t->node = value)
 
-static const char *env_or(const char *name, const char *otherwise)
-{
-	const char *value = getenv(name);
+static const struct option_def options[] = {
+	{ "netmap", "FILE", "the netmap [" CONFIG_NETMAP "]", set_netmap, 0 },
+	{ "node", "ID", "this node must have an entry", set_node, 0 },
+};
 
-	return value && *value ? value : otherwise;
-}
+static const struct command_def def = {
+	.usage = "conn25 check [--netmap FILE] [--node ID]",
+	.text = "Validates a netmap and prints it as understood, in one canonical form.\n"
+		"Exit status: 0 valid, warnings or not; 1 a fault, told with its place; 2 wrong\n"
+		"usage.",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+};
 
 static int check(const char *path, const char *node)
 {
@@ -39,7 +43,7 @@ static int check(const char *path, const char *node)
 	if (err) {
 		fprintf(stderr, "%s: %s%s%s\n", path, fault.path, *fault.path ? ": " : "",
 			fault.text);
-		return 1;
+		return EXIT_FAULT;
 	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		fprintf(stderr, "%s: %s\n", path, nm->warnings[i]);
@@ -48,59 +52,22 @@ static int check(const char *path, const char *node)
 		err = -errno;
 	if (err) {
 		fprintf(stderr, "conn25 check: cannot write the netmap: %s\n", strerror(-err));
-		return 1;
+		return EXIT_FAULT;
 	}
 	return 0;
 }
 
-static int unknown_flag(const char *flag)
-{
-	/* Inside a cluster such as -xy getopt is still before it; optopt is the letter. */
-	if (strncmp(flag, "--", 2) != 0)
-		fprintf(stderr, "conn25 check: unknown flag -%c; see conn25 check --help\n",
-			optopt);
-	else
-		fprintf(stderr, "conn25 check: unknown flag %s; see conn25 check --help\n", flag);
-	return 2;
-}
-
 int cmd_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "netmap", required_argument, NULL, 'm' },
-		{ "node", required_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	const char *path = env_or("CONN25_NETMAP", DEFAULT_NETMAP);
-	const char *node = env_or("CONN25_NODE", NULL);
-	int c;
+	struct settings s = { .netmap = CONFIG_NETMAP };
 
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
-		switch (c) {
-		case 'm':
-			path = optarg;
-			break;
-		case 'n':
-			node = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case ':':
-			fprintf(stderr, "conn25 check: %s needs a value\n", argv[optind - 1]);
-			return 2;
-		default:
-			return unknown_flag(argv[optind - 1]);
-		}
+	switch (options_parse(&def, &s, argc, argv, NULL)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_ERROR:
+		return EXIT_USAGE;
+	case OPTIONS_OK:
+		break;
 	}
-	if (optind < argc) {
-		fprintf(stderr,
-			"conn25 check: unexpected argument \"%s\"; see conn25 check --help\n",
-			argv[optind]);
-		return 2;
-	}
-	return check(path, node);
+	return check(s.netmap, s.node);
 }

@@ -5,74 +5,36 @@
 #include "log.h"
 #include "maps.h"
 #include "netlink.h"
+#include "options.h"
 #include "wg_want.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static void usage(void)
+static int set_pin(void *target, const char *value, const char **why)
 {
-	printf("usage: conn25 detach [--pin DIR]\n"
-	       "\n"
-	       "Removes programs, pins with their directory, routes, rules and devices that "
-	       "conn25\n"
-	       "made, transit addresses from a WireGuard device's allowed IPs, and nothing else.\n"
-	       "May be repeated.\n"
-	       "\n"
-	       "  --pin DIR   where links and maps are pinned (CONN25_PIN; default %s)\n"
-	       "  --help      this text\n",
-	       DATAPATH_PIN);
+	*why = "not a directory";
+	if (!*value)
+		return -EINVAL;
+	*(const char **)target = value;
+	return 0;
 }
 
-/* The directory of the pins; NULL: an answer was given already, with this exit status. */
-static const char *pin_from(int argc, char **argv, int *status)
-{
-	static const struct option options[] = {
-		{ "pin", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	const char *env = getenv("CONN25_PIN"), *pin = env && *env ? env : DATAPATH_PIN;
-	int c;
+static const struct option_def options[] = {
+	{ "pin", "DIR", "where links and maps are pinned [" DATAPATH_PIN "]", set_pin, 0 },
+};
 
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			pin = optarg;
-			break;
-		case 'h':
-			usage();
-			*status = 0;
-			return NULL;
-		case ':':
-			fprintf(stderr, "conn25 detach: --pin wants a directory\n");
-			*status = 2;
-			return NULL;
-		default:
-			fprintf(stderr,
-				"conn25 detach: unknown option %s; see conn25 detach --help\n",
-				argv[optind - 1]);
-			*status = 2;
-			return NULL;
-		}
-	}
-	*status = 2;
-	if (optind < argc) {
-		fprintf(stderr, "conn25 detach: \"%s\" is one argument too many\n", argv[optind]);
-		return NULL;
-	}
-	if (!*pin) {
-		fprintf(stderr, "conn25 detach: --pin wants a directory\n");
-		return NULL;
-	}
-	return pin;
-}
+static const struct command_def def = {
+	.usage = "conn25 detach [--pin DIR]",
+	.text = "Removes programs, pins with their directory, routes, rules and devices that\n"
+		"conn25 made, transit addresses from the allowed IPs of a WireGuard device, and\n"
+		"nothing else. May be repeated.",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+};
 
 static int remove_network(void)
 {
@@ -112,16 +74,21 @@ static int remove_allowed_ips(const char *pin)
 
 int cmd_detach(int argc, char **argv)
 {
-	const char *pin;
-	int status, err, allowed;
+	const char *pin = DATAPATH_PIN;
+	int err, allowed;
 
-	pin = pin_from(argc, argv, &status);
-	if (!pin)
-		return status;
+	switch (options_parse(&def, &pin, argc, argv, NULL)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_ERROR:
+		return EXIT_USAGE;
+	case OPTIONS_OK:
+		break;
+	}
 	if (geteuid() != 0) {
 		fprintf(stderr, "conn25 detach: must be root to remove what conn25 made; "
 				"try: sudo conn25 detach\n");
-		return 1;
+		return EXIT_FAULT;
 	}
 	allowed = remove_allowed_ips(pin);
 	/* Programs first: they would send on to devices that go. What fails does not keep the rest.
@@ -131,5 +98,5 @@ int cmd_detach(int argc, char **argv)
 		err = 0;
 	if (err)
 		log_errno(-err, "remove the datapath below %s", pin);
-	return remove_network() || err || allowed ? 1 : 0;
+	return remove_network() || err || allowed ? EXIT_FAULT : 0;
 }

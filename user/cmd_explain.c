@@ -40,7 +40,8 @@ int cmd_explain(int argc, char **argv)
 		break;
 	}
 	if (!args[0] || !*args[0] || strlen(args[0]) > 300) {
-		fprintf(stderr, "conn25: explain takes one name or address; see --help\n");
+		fprintf(stderr, "conn25 explain: takes one name or address; see conn25 explain "
+				"--help\n");
 		return EXIT_USAGE;
 	}
 	escaped = curl_easy_escape(NULL, args[0], 0);

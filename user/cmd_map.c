@@ -3,25 +3,37 @@
 #include "cmd.h"
 #include "cmd_map_read.h"
 #include "datapath.h"
+#include "options.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char usage[] =
-	"usage: conn25 map [client|connector|flows] [--json] [--pin DIR]\n"
-	"\n"
-	"Shows the mappings the kernel holds, whether or not the daemon runs:\n"
-	"  client     names, their real, magic and transit addresses and connectors\n"
-	"  connector  what each client has mapped here, with traffic of living flows\n"
-	"  flows      connections translated here at this moment\n"
-	"Without an argument: all that this node's roles have.\n"
-	"\n"
-	"  --json     one object with an array for each part\n"
-	"  --pin DIR  where the maps are pinned (default " DATAPATH_PIN "; env CONN25_PIN)\n"
-	"  --help     this text\n"
-	"\n"
-	"Exit status: 0 done; 1 nothing pinned or not readable; 2 wrong usage.\n";
+struct settings {
+	const char *pin;
+	bool json;
+};
+
+OPTION_SETTER(set_pin, struct settings, t->pin = value)
+OPTION_SETTER(set_json, struct settings, t->json = true)
+
+static const struct option_def options[] = {
+	{ "json", NULL, "one object with an array for each part", set_json, 0 },
+	{ "pin", "DIR", "where the maps are pinned [" DATAPATH_PIN "]", set_pin, 0 },
+};
+
+static const struct command_def def = {
+	.usage = "conn25 map [client|connector|flows] [--json] [--pin DIR]",
+	.text = "Shows the mappings the kernel holds, whether or not the daemon runs:\n"
+		"  client     names, their real, magic and transit addresses and connectors\n"
+		"  connector  what each client has mapped here, with traffic of living flows\n"
+		"  flows      connections translated here at this moment\n"
+		"Without an argument: all that this node's roles have.\n"
+		"Exit status: 0 done; 1 nothing pinned or not readable; 2 wrong usage.",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+	.max_args = 1,
+};
 
 static const struct part {
 	const char *name;
@@ -59,14 +71,14 @@ static int complain(int err, const char *pin)
 	default:
 		fprintf(stderr, "conn25 map: read the maps in %s: %s\n", pin, strerror(-err));
 	}
-	return 1;
+	return EXIT_FAULT;
 }
 
 static size_t rows_of(const struct view *v, const struct part *p)
 {
-	return p->map == MAP_LEASES ? v->n_clients :
+	return p->map == MAP_LEASES ? v->state->n_leases + v->state->n_resting :
 	       p->map == MAP_FLOWS  ? v->n_flows :
-				      v->n_mappings;
+				      v->state->n_mappings;
 }
 
 static int print_part(const struct view *v, const struct part *p, bool json, bool first)
@@ -88,19 +100,6 @@ static int print_part(const struct view *v, const struct part *p, bool json, boo
 	if (t.n_rows)
 		table_print(stdout, &t);
 	return 0;
-}
-
-static int read_parts(struct view *v)
-{
-	int err = 0;
-
-	if (v->maps->fd[MAP_LEASES] >= 0)
-		err = view_read_clients(v);
-	if (!err && v->maps->fd[MAP_FLOWS] >= 0)
-		err = view_read_flows(v);
-	if (!err && v->maps->fd[MAP_MAPPINGS] >= 0)
-		err = view_read_mappings(v);
-	return err;
 }
 
 /* `only`: one part, or NULL for all of them. In JSON every part asked for is there. */
@@ -135,10 +134,10 @@ static int map(const struct part *only, bool json, const char *pin)
 		maps_close(&m);
 		fprintf(stderr, "conn25 map: this node is no %s: %s/maps has no %s\n", only->role,
 			pin, maps_name(only->map));
-		return 1;
+		return EXIT_FAULT;
 	}
 	v.maps = &m;
-	err = read_parts(&v);
+	err = view_read(&v);
 	if (!err)
 		err = print_parts(&v, only, json);
 	view_free(&v);
@@ -147,7 +146,7 @@ static int map(const struct part *only, bool json, const char *pin)
 		return complain(err, pin);
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "conn25 map: cannot write: %s\n", strerror(errno));
-		return 1;
+		return EXIT_FAULT;
 	}
 	return 0;
 }
@@ -163,47 +162,24 @@ static int find_part(const struct part **out, const char *name)
 	return -EINVAL;
 }
 
-static int wrong(const char *what, const char *value)
-{
-	fprintf(stderr, "conn25 map: %s %s; see conn25 map --help\n", what, value);
-	return 2;
-}
-
 int cmd_map(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "pin", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	const char *env = getenv("CONN25_PIN"), *pin = env && *env ? env : DATAPATH_PIN;
+	struct settings s = { .pin = DATAPATH_PIN };
 	const struct part *only = NULL;
-	bool json = false;
-	int c;
+	const char *args[2];
 
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'p':
-			pin = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case ':':
-			return wrong("a value is missing after", argv[optind - 1]);
-		default:
-			return wrong("unknown flag", argv[optind - 1]);
-		}
+	switch (options_parse(&def, &s, argc, argv, args)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_ERROR:
+		return EXIT_USAGE;
+	case OPTIONS_OK:
+		break;
 	}
-	if (optind < argc && find_part(&only, argv[optind++]))
-		return wrong("there is no part", argv[optind - 1]);
-	if (optind < argc)
-		return wrong("unexpected argument", argv[optind]);
-	return map(only, json, pin);
+	if (args[0] && find_part(&only, args[0])) {
+		fprintf(stderr, "conn25 map: there is no part \"%s\"; see conn25 map --help\n",
+			args[0]);
+		return EXIT_USAGE;
+	}
+	return map(only, s.json, s.pin);
 }

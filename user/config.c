@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define DNS_PORT 53
@@ -31,10 +32,27 @@ static int parse_u32(uint32_t *out, const char *text, uint32_t lo, uint32_t hi)
 	return 0;
 }
 
-OPTION_SETTER(set_netmap, struct config, t->netmap = value)
-OPTION_SETTER(set_control, struct config, t->control = value)
 OPTION_SETTER(set_detach, struct config, t->detach_on_exit = true)
 OPTION_SETTER(set_log_json, struct config, t->log_json = true)
+
+static int set_netmap(void *target, const char *value, const char **why)
+{
+	*why = "not the name of a file";
+	if (!*value)
+		return -EINVAL;
+	((struct config *)target)->netmap = value;
+	return 0;
+}
+
+/* The empty name would make a socket that nobody finds. */
+static int set_control(void *target, const char *value, const char **why)
+{
+	*why = "not the name of a socket: 1 to 107 characters";
+	if (!*value || strlen(value) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return -EINVAL;
+	((struct config *)target)->control = value;
+	return 0;
+}
 
 static int set_node(void *target, const char *value, const char **why)
 {
@@ -43,7 +61,7 @@ static int set_node(void *target, const char *value, const char **why)
 	*why = "not a node id: 1 to 253 characters";
 	if (!*value || strlen(value) > 253)
 		return -EINVAL;
-	strcpy(c->node, value);
+	memcpy(c->node, value, strlen(value) + 1);
 	return 0;
 }
 
@@ -59,19 +77,19 @@ static int set_overlay(void *target, const char *value, const char **why)
 	return 0;
 }
 
-static int set_device(const char **out, const char *value, const char **why)
+static int check_device(const char *value, const char **why)
 {
 	*why = "not a device name: 1 to 15 characters without blanks and slashes";
 	if (!*value || strlen(value) >= IFNAMSIZ || strpbrk(value, " /\t\n:") ||
 	    !strcmp(value, ".") || !strcmp(value, ".."))
 		return -EINVAL;
-	*out = value;
 	return 0;
 }
 
 static int set_dev(void *target, const char *value, const char **why)
 {
-	return set_device(&((struct config *)target)->dev, value, why);
+	((struct config *)target)->dev = value;
+	return check_device(value, why);
 }
 
 static int set_uplink(void *target, const char *value, const char **why)
@@ -82,9 +100,9 @@ static int set_uplink(void *target, const char *value, const char **why)
 	*why = "one uplink too many";
 	if (c->n_uplinks == CONFIG_MAX_UPLINKS)
 		return -E2BIG;
-	err = set_device(&c->uplinks[c->n_uplinks], value, why);
+	err = check_device(value, why);
 	if (!err)
-		c->n_uplinks++;
+		memcpy(c->uplinks[c->n_uplinks++], value, strlen(value) + 1);
 	return err;
 }
 
@@ -156,7 +174,7 @@ static int set_nat_ports(void *target, const char *value, const char **why)
 	*why = "not a range LO-HI of ports, 1 to 65535";
 	if (strlen(value) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, value);
+	memcpy(copy, value, strlen(value) + 1);
 	dash = strchr(copy, '-');
 	if (!dash)
 		return -EINVAL;
@@ -204,7 +222,7 @@ static int set_later(void *target, const char *value, const char **why)
 {
 	(void)target;
 	(void)value;
-	*why = "not built yet: leave the option out";
+	*why = "given, but this option is not built yet: leave it out";
 	return -ENOSYS;
 }
 
@@ -298,7 +316,8 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	if (!c->dev)
 		c->dev = "conn25";
 	if (c->dns_listen_off && c->dns_listen.n) {
-		fprintf(stderr, "conn25: --dns-listen: \"off\" and an address were both given\n");
+		fprintf(stderr, "conn25 run: --dns-listen: \"off\" and an address were both "
+				"given\n");
 		return OPTIONS_ERROR;
 	}
 	if (!c->dns_upstream.n)

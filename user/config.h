@@ -34,7 +34,7 @@ struct config {
 	const char *dev;
 	uint16_t vxlan_port;
 	uint32_t vxlan_vni;
-	const char *uplinks[CONFIG_MAX_UPLINKS]; /* none: devices of the default routes */
+	char uplinks[CONFIG_MAX_UPLINKS][IFNAMSIZ]; /* none: devices of the default routes */
 	size_t n_uplinks;
 	struct config_socks dns_listen;
 	bool dns_listen_off;

@@ -5,6 +5,7 @@
  * dns_table.c     memory: queries, waiters and buffers, taken once; hashes and deadlines
  * dns_query.c     a question's way from its first client to its answer
  * dns_waiter.c    the clients who wait for it
+ * dns_external.c  what others ask in its stead, and who asks without a socket
  * dns_udp.c       clients over UDP
  * dns_tcp.c       clients over TCP
  * dns_stream.c    length-prefixed messages on a TCP socket, for both sides
@@ -131,6 +132,7 @@ struct dns_waiter {
 	struct dns_query *query;
 	struct dns_listener *listener; /* over UDP */
 	struct dns_conn *conn;         /* over TCP */
+	struct dns_asker *asker;       /* over neither */
 	struct dns_peer peer;
 	struct c25_addr local; /* the address asked, on a wildcard socket */
 	uint32_t ifindex;
@@ -156,7 +158,7 @@ struct dns_channel {
 	bool tcp;
 };
 
-enum dns_query_state { DNS_FREE, DNS_ASKED, DNS_HELD };
+enum dns_query_state { DNS_FREE, DNS_ASKED, DNS_EXTERNAL, DNS_HELD };
 
 struct dns_query {
 	struct dns_proxy *proxy;
@@ -165,7 +167,8 @@ struct dns_query {
 	enum dns_query_state state;
 	bool readable;   /* `question` is filled */
 	bool claimed;    /* `app` takes it */
-	bool client_tcp; /* its clients came over TCP */
+	bool client_tcp; /* its clients came over TCP, or take any length as well */
+	bool whole;      /* an answer with TC is asked again over TCP */
 	bool over_tcp;   /* upstream is asked over TCP */
 	uint32_t hash;
 	unsigned int list;    /* of the deadlines */
@@ -330,6 +333,12 @@ void dns_query_expire(struct dns_proxy *p);
 /* The client is gone; with the last one goes the query. */
 void dns_waiter_drop(struct dns_waiter *w);
 void dns_query_drop_all(struct dns_proxy *p);
+/* An answer that will not be asked again: it is rewritten, held or sent. */
+void dns_query_claimed(struct dns_query *q, const uint8_t *msg, size_t len);
+
+/* dns_external.c */
+/* Whether someone else asks; the query may be over by then. */
+bool dns_external_ask(struct dns_query *q);
 
 /* dns_waiter.c */
 /* `from` is copied. 0, also where this client waits already, or -ENOBUFS. */

@@ -145,7 +145,9 @@ int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out)
 
 int maps_overlay_get(const struct maps *m, struct c25_overlay *out)
 {
-	return get(m, MAP_OVERLAY, &(uint32_t){ 0 }, out);
+	uint32_t zero = 0;
+
+	return get(m, MAP_OVERLAY, &zero, out);
 }
 
 int maps_overlay_put(const struct maps *m, const struct c25_overlay *v)
@@ -228,10 +230,20 @@ int maps_client_put(const struct maps *m, const struct c25_addr *magic,
 	return magic_put(m, magic, transit, peer, flags);
 }
 
+int maps_magic_del(const struct maps *m, const struct c25_addr *magic)
+{
+	return del(m, MAP_MAGIC, magic);
+}
+
+int maps_transit_del(const struct maps *m, const struct c25_addr *transit)
+{
+	return del(m, MAP_TRANSIT, transit);
+}
+
 int maps_client_del(const struct maps *m, const struct c25_addr *magic,
 		    const struct c25_addr *transit)
 {
-	int out = del(m, MAP_MAGIC, magic), back = del(m, MAP_TRANSIT, transit);
+	int out = maps_magic_del(m, magic), back = maps_transit_del(m, transit);
 
 	if (out && out != -ENOENT)
 		return out;

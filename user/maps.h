@@ -72,6 +72,9 @@ int maps_client_put(const struct maps *m, const struct c25_addr *magic,
 		    const struct c25_addr *transit, uint32_t peer, uint32_t peer2, uint32_t flags);
 int maps_client_del(const struct maps *m, const struct c25_addr *magic,
 		    const struct c25_addr *transit);
+/* One side alone, of a pair that does not belong together. */
+int maps_magic_del(const struct maps *m, const struct c25_addr *magic);
+int maps_transit_del(const struct maps *m, const struct c25_addr *transit);
 int maps_magic_get(const struct maps *m, const struct c25_addr *magic, struct c25_magic *out);
 int maps_transit_get(const struct maps *m, const struct c25_addr *transit, struct c25_transit *out);
 

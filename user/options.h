@@ -4,7 +4,7 @@
  *
  * Long options only, "--name value" or "--name=value". Every option can be given as an
  * environment variable too, CONN25_NAME for --name, several values separated by blanks or
- * commas; a flag wins over its variable.
+ * commas; a flag wins over its variable, and an empty variable counts as none.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -19,7 +19,8 @@ struct option_def {
 	const char *name; /* without dashes */
 	const char *arg;  /* "ADDR:PORT" in the help; NULL: a switch, and `value` is NULL */
 	const char *help;
-	/* 0, or a negative errno with `*why` a text such as "not a port". */
+	/* 0, or a negative errno with `*why` a text such as "not a port". A value stays where it
+	 * is, but for those of an OPTION_REPEAT: copy them. */
 	int (*set)(void *target, const char *value, const char **why);
 	enum {
 		OPTION_ONCE,

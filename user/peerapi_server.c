@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 #define MAX_CONNS       4096U
-#define MAX_CONNS_OF_IP 16U
+#define MAX_CONNS_OF_IP 32U /* more than a client opens: requests and DNS questions */
 #define CONN_MEMORY     ((size_t)16 * 1024) /* request line and headers, and the answer's */
 #define BACKLOG         1024
 #define SWEEP_MS        1000
@@ -192,9 +192,10 @@ static int open_socket(const struct sockaddr *sa)
 
 static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL, 0, on_accept, s, on_request, s,
-				MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION,
-				on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
+				on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
 				MHD_OPTION_UNESCAPE_CALLBACK, peerapi_http_unescape, NULL,
 				MHD_OPTION_CONNECTION_LIMIT, s->max_conns,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_CONNS_OF_IP,
@@ -296,6 +297,7 @@ void peerapi_server_free(struct peerapi_server *s)
 {
 	if (!s)
 		return;
+	peerapi_http_stop(&s->http);
 	for (struct listener *l = s->listeners; l; l = l->next) {
 		/* Out of the loop's epoll before the daemon closes the descriptor. */
 		uv_close((uv_handle_t *)&l->poll, listener_closed);

@@ -135,6 +135,14 @@ addr() { # NS DEV ADDR...
 	done
 }
 
+# One more host on the lan, 192.0.2.N.
+lan_host() { # NS N
+	host "$1"
+	cable "$1" eth0 lan "to-$1"
+	ip -n lan link set "to-$1" master br0
+	addr "$1" eth0 "192.0.2.$2/24" "2001:db8:2::$2/64"
+}
+
 topology() {
 	host client connector internet lan pod
 	ip -n lan link add br0 type bridge
@@ -165,6 +173,18 @@ topology() {
 	in_ns client sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 	in_ns client conntrack -F >/dev/null 2>&1
 }
+
+# A second connector, seen on the wan as 10.2.0.2 and fd02::2.
+second_connector() {
+	lan_host connector2 20
+	cable connector2 wan0 internet wan1
+	addr connector2 wan0 10.2.0.2/24 fd02::2/64
+	addr internet wan1 10.2.0.254/24 fd02::fe/64
+	ip -n connector2 route add default via 10.2.0.254
+	ip -n connector2 route add default via fd02::fe
+}
+two_connectors='.nodes += [{ id: "connector2", addresses: ["100.101.0.10", "fd25::10"], tags: ["tag:exit"],
+	underlay: "192.0.2.20", connector: true }]'
 
 # netmap [JQ-FILTER]: writes $dir/netmap.json.
 netmap() {
@@ -291,13 +311,15 @@ web_server() {
 		fatal "nginx starts" "$(cat "$dir/nginx.log")"
 }
 
-# conn25_start NODE [FLAGS...]: pid in pid_NODE, log in $dir/NODE.log.
+# conn25_start NODE [FLAGS...]: pid in pid_NODE, log in $dir/NODE.log. NODE is the namespace too.
+netmap_file=$dir/netmap.json
+client_flags=(--dns-listen 127.0.0.1:53 --dns-upstream 192.0.2.53)
 conn25_start() {
 	local node=$1 flags=()
 	shift
-	[ "$node" = connector ] || flags+=(--dns-listen 127.0.0.1:53 --dns-upstream 192.0.2.53)
+	[[ $node == connector* ]] || flags+=("${client_flags[@]}")
 	: >"$dir/$node.log"
-	nsenter --net="/run/netns/$node" "$CONN25" run --netmap "$dir/netmap.json" --node "$node" \
+	nsenter --net="/run/netns/$node" "$CONN25" run --netmap "$netmap_file" --node "$node" \
 		--pin "/sys/fs/bpf/$node" --control "/run/$node.sock" "${flags[@]}" "$@" \
 		2>>"$dir/$node.log" &
 	printf -v "pid_$node" %s $!
@@ -319,11 +341,27 @@ conn25() { # NODE COMMAND...
 	*) in_ns "$node" "$CONN25" "$command" "$@" ;;
 	esac
 }
+# netmap_reload NODES [JQ-FILTER]: returns when each of the nodes has it in force.
+netmap_reload() {
+	local node was=()
+	for node in $1; do
+		was+=("$(grep -c 'netmap reloaded' "$dir/$node.log")")
+	done
+	netmap "${2:-.}"
+	for node in $1; do
+		wait_for 3 eval "[ \"\$(grep -c 'netmap reloaded' '$dir/$node.log')\" -gt ${was[0]} ]" ||
+			fatal "the netmap is in force on $node"
+		was=("${was[@]:1}")
+	done
+}
 lookup() { # NS NAME TYPE [SERVER]
 	in_ns "$1" dig +short +time=3 +tries=1 "@${4:-127.0.0.1}" "$2" "$3"
 }
 reason() { # NODE NAME: packets counted
 	conn25 "$1" status --json | jq ".reasons.$2.packets // 0"
+}
+listening() { # NS PORT
+	in_ns "$1" ss -Htln "sport = :$2" | grep -q .
 }
 standard() {
 	topology

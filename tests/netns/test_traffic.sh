@@ -70,7 +70,6 @@ upload() { # NS ADDR
 	wait $pid
 	sha256sum <"$dir/up"
 }
-listening() { in_ns "$1" ss -Htln "sport = :$2" | grep -q .; }
 bulk client "offloads on"
 bulk pod "offloads on"
 for d in client:eth0 client:conn25 client:pod0 pod:eth0 connector:eth0 connector:conn25 \

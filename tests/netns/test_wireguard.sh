@@ -200,7 +200,7 @@ with_keys
 
 # The mapping moves to another connector.
 with_keys '.apps[0].connectors = ["tag:exit2"]'
-check "both transit addresses move to the other connector's peer" wait_for 10 moved
+check "both transit addresses move to the other connector's peer" wait_for 30 moved
 check_match "traffic takes the other connector" 'seen from 192\.0\.3\.1,.*seen from 2001:db8:3::1,' \
 	"$(fetch pod | tr '\n' ' ')"
 with_keys

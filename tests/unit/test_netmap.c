@@ -435,10 +435,10 @@ Test(netmap, check_prints_the_netmap_or_one_line_that_names_file_and_place)
 		{ { "--netmap", file, "--node", "node-a" }, "{\n  \"nodes\": [", 0 },
 		{ { "--netmap", file, "--node", "x" }, NULL, 1 },
 		{ { "--netmap", nowhere }, NULL, 1 },
-		{ { "--help" }, "usage: conn25 check", 0 },
-		{ { "--netmap" }, "conn25 check: --netmap needs a value\n", 2 },
-		{ { "--nope" }, "conn25 check: unknown flag --nope;", 2 },
-		{ { "-xy" }, "conn25 check: unknown flag -x;", 2 },
+		{ { "--help" }, "Usage: conn25 check", 0 },
+		{ { "--netmap" }, "conn25 check: --netmap takes a value: FILE\n", 2 },
+		{ { "--nope" }, "conn25 check: unknown option --nope;", 2 },
+		{ { "-xy" }, "conn25 check: unknown option -xy;", 2 },
 		{ { "netmap.json" }, "conn25 check: unexpected argument \"netmap.json\";", 2 },
 	};
 	char line[700];

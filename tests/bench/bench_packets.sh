@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# make bench-packets: what a packet costs through conn25, against plain forwarding and against
+# nftables doing the same translation at both ends.
+#
+# Three chains client - middle - server of namespaces, alike but for what the middle and the
+# client do. Load and server share one core, which is never idle: the time per unit is the CPU
+# time of everything on the way. Rounds are interleaved; ratios are formed round by round.
+#
+# ROUNDS (20), SCALE (100, percent of the units sent) and FAMILY (4 or 6) may be set.
+# shellcheck source=tests/netns/lib.sh
+. "$(dirname "$0")/../netns/lib.sh"
+ROUNDS=${ROUNDS:-20}
+SCALE=${SCALE:-100}
+FAMILY=${FAMILY:-4}
+CORE=$(($(nproc) - 1))
+LOAD=$top/build/bench/load
+fatal() {
+	echo "bench-packets: $1 ${2:-}" >&2
+	exit 1
+}
+
+# chain CLIENT MIDDLE SERVER: the wire that all three have.
+chain() {
+	host "$1" "$2" "$3"
+	cable "$1" eth0 "$2" eth0
+	cable "$2" wan0 "$3" wan0
+	addr "$1" eth0 100.101.0.1/24 fd25::1/64
+	addr "$2" eth0 100.101.0.9/24 fd25::9/64
+	addr "$2" wan0 198.51.100.1/24 2001:db8:1::1/64
+	addr "$3" wan0 198.51.100.200/24 2001:db8:1::200/64
+	in_ns "$2" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+	in_ns "$3" taskset -c "$CORE" "$LOAD" serve 5001 &
+	wait_for 5 listening "$3" 5001 || fatal "load serve does not start"
+}
+
+plain() {
+	chain pc pm ps
+	ip -n pc route add 198.51.100.0/24 via 100.101.0.9
+	ip -n pc route add 2001:db8:1::/64 via fd25::9
+	ip -n ps route add 100.101.0.0/24 via 198.51.100.1
+	ip -n ps route add fd25::/64 via 2001:db8:1::1
+}
+
+nftables() {
+	chain nc nm ns
+	ip -n nc route add 198.18.0.0/16 via 100.101.0.9
+	ip -n nc route add 169.254.64.0/18 via 100.101.0.9
+	ip -n nc route add fd25:a::/96 via fd25::9
+	ip -n nc route add fd25:b::/96 via fd25::9
+	in_ns nc nft -f - <<-'NFT'
+		table inet c25 {
+		  map magic4 { type ipv4_addr : ipv4_addr; elements = { 198.18.0.1 : 169.254.64.1 } }
+		  map magic6 { type ipv6_addr : ipv6_addr; elements = { fd25:a::1 : fd25:b::1 } }
+		  chain out {
+		    type nat hook output priority -100;
+		    ip daddr 198.18.0.0/16 dnat ip to ip daddr map @magic4
+		    ip6 daddr fd25:a::/96 dnat ip6 to ip6 daddr map @magic6
+		  }
+		}
+	NFT
+	in_ns nm nft -f - <<-'NFT'
+		table inet c25 {
+		  map real4 { type ipv4_addr : ipv4_addr; elements = { 169.254.64.1 : 198.51.100.200 } }
+		  map real6 { type ipv6_addr : ipv6_addr; elements = { fd25:b::1 : 2001:db8:1::200 } }
+		  chain in {
+		    type nat hook prerouting priority -100;
+		    ip daddr 169.254.64.0/18 dnat ip to ip daddr map @real4
+		    ip6 daddr fd25:b::/96 dnat ip6 to ip6 daddr map @real6
+		  }
+		  chain out {
+		    type nat hook postrouting priority 100;
+		    oifname "wan0" masquerade
+		  }
+		}
+	NFT
+}
+
+conn25_chain() {
+	chain client connector internet
+	cable client dns0 internet dns0
+	addr client dns0 192.0.2.11/24 2001:db8:2::11/64
+	addr internet dns0 192.0.2.53/24 2001:db8:2::53/64
+	netmap '.apps[0].routes = ["198.51.100.0/24", "2001:db8:1::/64"]'
+	{
+		echo "\$ORIGIN example.com."
+		echo "\$TTL 300"
+		echo '@ SOA ns hostmaster 1 3600 600 86400 60'
+		echo '@ NS ns'
+		echo '@ A 198.51.100.200'
+		echo '@ AAAA 2001:db8:1::200'
+	} | zone example.com
+	dns_server
+	conn25_start connector --overlay none --dev eth0 --uplink wan0
+	conn25_start client --overlay none --dev eth0
+}
+
+plain
+nftables
+conn25_chain
+if [ "$FAMILY" = 4 ]; then
+	to_p=198.51.100.200 to_n=198.18.0.1 to_c=$(lookup client example.com A)
+else
+	to_p=2001:db8:1::200 to_n=fd25:a::1 to_c=$(lookup client example.com AAAA)
+fi
+[ -n "$to_c" ] || fatal "no magic address" "$(cat "$dir"/*.log)"
+
+run() { # VARIANT WORK...: nanoseconds per unit
+	local v=$1 work=$2 ns to
+	shift 2
+	case $v in
+	p) ns=pc to=$to_p ;;
+	n) ns=nc to=$to_n ;;
+	c) ns=client to=$to_c ;;
+	esac
+	in_ns "$ns" taskset -c "$CORE" "$LOAD" "$work" "$to" 5001 "$@" ||
+		fatal "$work over $v failed"
+}
+
+works=(
+	"64-byte UDP packet|udp $((200000 * SCALE / 100)) 1"
+	"TCP connect, one byte, close|connect $((8000 * SCALE / 100))"
+	"TCP stream, MiB|stream $((2000 * SCALE / 100))"
+	"64-byte UDP, 10,000 flows|udp $((300000 * SCALE / 100)) 10000"
+)
+for w in "${works[@]}"; do # caches and neighbours are warm, flows of 10,000 ports are made
+	read -r -a args <<<"${w#*|}"
+	for v in p n c; do run "$v" "${args[@]}" >/dev/null || exit 1; done
+done
+for ((round = 0; round < ROUNDS; round++)); do
+	for i in "${!works[@]}"; do
+		read -r -a args <<<"${works[i]#*|}"
+		# Who goes first changes from round to round.
+		order=(p n c)
+		for ((k = 0; k < 3; k++)); do
+			v=${order[(k + round) % 3]}
+			ns=$(run "$v" "${args[@]}") || exit 1
+			echo "$i $round $v $ns"
+		done
+	done
+	echo "round $((round + 1)) of $ROUNDS" >&2
+done >"$dir/results"
+
+ratios() { # WORK-INDEX A B: median (min - max) of A/B
+	awk -v i="$1" -v a="$2" -v b="$3" '$1 == i { t[$2 "," $3] = $4; r[$2] = 1 }
+		END { for (k in r) print t[k "," a] / t[k "," b] }' "$dir/results" | sort -n | awk '
+		{ v[NR] = $1 }
+		END { m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
+		      printf "%.3f (%.3f - %.3f)", m, v[1], v[NR] }'
+}
+nanoseconds() { # WORK-INDEX VARIANT: median
+	awk -v i="$1" -v a="$2" '$1 == i && $3 == a { print $4 }' "$dir/results" | sort -n |
+		awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+printf '%s rounds, IPv%s, one core; CPU time per unit as ratio: median (minimum - maximum)\n' \
+	"$ROUNDS" "$FAMILY"
+printf '%-30s %-26s %-26s %14s\n' work "to plain forwarding" "to nftables" "ns per unit"
+for i in "${!works[@]}"; do
+	printf '%-30s %-26s %-26s %14.0f\n' "${works[i]%|*}" "$(ratios "$i" c p)" \
+		"$(ratios "$i" c n)" "$(nanoseconds "$i" c)"
+done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The pinned maps: read with bpftool as an operator does, and with conn25's own commands.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology
@@ -19,9 +20,9 @@ in_ns client curl -sS --max-time 5 -o /dev/null "http://$magic4/"
 # Names and pins.
 for node in client connector; do
 	pins=/sys/fs/bpf/$node
-	check_eq "$node: every map is pinned as maps/c25_*" "" "$(ls "$pins/maps" | grep -v '^c25_')"
+	check_eq "$node: every map is pinned as maps/c25_*" "" "$(find "$pins/maps" -mindepth 1 ! -name 'c25_*')"
 	check_eq "$node: links are pinned in links/" directory "$(stat -c %F "$pins/links")"
-	check_match "$node: there are some" '[1-9]' "$(ls "$pins/links" | wc -l)"
+	check_match "$node: there are some" '[1-9]' "$(find "$pins/links" -mindepth 1 | wc -l)"
 	for map in "$pins"/maps/*; do
 		check "$node: bpftool shows $(basename "$map") by its name" eval \
 			"bpftool -j map show pinned '$map' | jq -e '.name == \"$(basename "$map" | cut -c1-15)\"'"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # --overlay none: Ethernet that reaches the peers, on which other traffic goes on.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology

@@ -62,6 +62,7 @@ struct c25_net {
 };
 
 /* c25_peers[index]: an index stays a peer's for as long as anything in the maps names it. */
+#define C25_PEER_NONE      (~0U)
 #define C25_PEER_USED      (1U << 0)
 #define C25_PEER_CONNECTOR (1U << 1)
 
@@ -94,8 +95,10 @@ struct c25_overlay {
 	struct c25_addr underlay4; /* own tunnel end; all zero: the kernel chooses */
 	struct c25_addr underlay6;
 	__u32 ifindex;
-	__u32 mtu; /* longest IP packet */
-	__u32 vni; /* with c25_tunnel_key */
+	__u32 mtu;  /* longest IP packet */
+	__u32 vni;  /* with c25_tunnel_key */
+	__u32 via4; /* c25_peers: the next hop of the magic routes, whose frames need no redirect */
+	__u32 via6; /* C25_PEER_NONE: none */
 	__u8 mac[6];
 	__u8 l2; /* frames start with an Ethernet header */
 	__u8 pad;
@@ -248,7 +251,7 @@ struct c25_event {
 _Static_assert(sizeof(struct c25_meta) == 48, "layout");
 _Static_assert(sizeof(struct c25_peer) == 120, "layout");
 _Static_assert(sizeof(struct c25_dev) == 48, "layout");
-_Static_assert(sizeof(struct c25_overlay) == 84, "layout");
+_Static_assert(sizeof(struct c25_overlay) == 92, "layout");
 _Static_assert(sizeof(struct c25_magic) == 48, "layout");
 _Static_assert(sizeof(struct c25_transit) == 48, "layout");
 _Static_assert(sizeof(struct c25_lease) == 320, "layout");

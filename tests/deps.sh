@@ -11,9 +11,9 @@ packages=(
 [ "${1:-}" = build ] || packages+=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	curl socat ethtool conntrack nftables jq procps bsdextrautils tcpdump
+	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
 	# container
-	buildah podman runc mmdebstrap
+	buildah podman runc mmdebstrap yq
 	# lint
 	clang-format clang-tidy shellcheck
 )

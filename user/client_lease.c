@@ -91,6 +91,38 @@ static uint64_t last_used(const struct client *c, const struct lease *l)
 	return seen;
 }
 
+/* NULL: this node may not use it, or is itself its connector. */
+static const struct client_app *app_of(struct client *c, const struct lease *l)
+{
+	size_t index = client_match(c, l->domain);
+
+	return index == DOMAINS_NONE || index == DOMAINS_SELF ? NULL : client_app(c, index);
+}
+
+static void nobody_waits(struct registrar_wait *w, struct lease *l, enum registrar_outcome outcome,
+			 int code)
+{
+	(void)l;
+	(void)outcome;
+	(void)code;
+	free(w);
+}
+
+/* One that was live and then refused may be taken back: a connector may only have read the new
+ * netmap later than this node did, or before it. */
+static void ask_again(struct client *c, struct lease *l, const struct client_app *app)
+{
+	struct registrar_wait *w;
+
+	if (l->state != C25_LEASE_PENDING || l->peer == LEASE_NO_PEER)
+		return;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return;
+	w->settled = nobody_waits;
+	registrar_want(c->registrar, l, app->connectors, app->n, w, client_now_ms(c));
+}
+
 struct sweep {
 	struct client *c;
 	uint64_t now;
@@ -98,11 +130,16 @@ struct sweep {
 
 static int sweep_one(struct lease *l, void *ctx)
 {
+	const struct client_app *app;
 	struct sweep *s = ctx;
 	uint64_t seen;
 
-	if (l->expires + LEASE_GRACE > s->now)
+	if (l->expires + LEASE_GRACE > s->now) {
+		app = l->state == C25_LEASE_PENDING ? app_of(s->c, l) : NULL;
+		if (app)
+			ask_again(s->c, l, app);
 		return 0;
+	}
 	seen = last_used(s->c, l);
 	if (!seen || seen + LEASE_IDLE <= s->now)
 		client_end_lease(s->c, l);
@@ -278,21 +315,20 @@ void client_retarget(struct client *c, struct lease *l, const struct client_app 
 		registrar_release(c->registrar, l);
 	registrar_candidates(c->registrar, l, app->connectors, app->n, client_now_ms(c));
 	if (moved)
-		registrar_again(c->registrar, l, client_now_ms(c));
+		registrar_changed(c->registrar, l, client_now_ms(c));
 }
 
 static int reassign_one(struct lease *l, void *ctx)
 {
 	struct client *c = ctx;
-	size_t index = client_match(c, l->domain);
-	const struct client_app *app = NULL;
+	const struct client_app *app = app_of(c, l);
 
-	if (index != DOMAINS_NONE && index != DOMAINS_SELF)
-		app = client_app(c, index);
-	if (app && app->n)
-		client_retarget(c, l, app);
-	else
+	if (!app || !app->n) {
 		client_end_lease(c, l);
+		return 0;
+	}
+	client_retarget(c, l, app);
+	ask_again(c, l, app);
 	return 0;
 }
 

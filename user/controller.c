@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETTLE_MS 100
 #define MINUTE_MS 60000
@@ -132,13 +133,16 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
+	if (nm != c->synced)
+		controller_forget_via(c);
 	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
+	c->synced = nm;
 	link = overlay_link(c->overlay);
-	err = controller_write_overlay(c, nm);
+	err = peers_sync(c->peers, nm);
 	if (!err)
-		err = peers_sync(c->peers, nm);
+		err = controller_write_overlay(c, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
@@ -149,8 +153,18 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 
 /* Roles. */
 
+static struct config_socks dns_socks(const struct config *f)
+{
+	struct config_socks socks = f->dns_listen;
+
+	if (!socks.n && !f->dns_listen_off)
+		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
+	return socks;
+}
+
 static int start_client(struct controller *c, const struct netmap *nm)
 {
+	struct config_socks socks = dns_socks(c->config);
 	struct client_deps deps = {
 		.loop = &c->loop,
 		.config = c->config,
@@ -159,7 +173,10 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.apps = c->apps,
 		.http = c->http,
 	};
+	int err = controller_check_upstreams(c, &socks);
 
+	if (err)
+		return err;
 	return client_new(&c->client, &deps, nm);
 }
 
@@ -180,16 +197,10 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 
 static int listen_client(struct controller *c)
 {
-	struct config_socks socks = c->config->dns_listen;
-	int err;
+	struct config_socks socks = dns_socks(c->config);
 
-	if (c->config->dns_listen_off || c->client_listens)
+	if (c->client_listens)
 		return 0;
-	if (!socks.n)
-		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
-	err = controller_check_upstreams(c, &socks);
-	if (err)
-		return err;
 	c->client_listens = true;
 	return client_listen(c->client, &socks);
 }
@@ -281,7 +292,7 @@ static void reload(struct controller *c)
 	}
 	apply(c, nm);
 	c->reloads_ok++;
-	log_info("netmap reloaded: %zu nodes, %zu apps", nm->n_nodes, nm->n_apps);
+	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
 }
 
 static void on_netmap(void *ctx)
@@ -303,18 +314,31 @@ static void on_hup(uv_signal_t *s, int signum)
 	reload(s->data);
 }
 
+/* `conn25 detach` ran beside us: what it took away must not come back under its hands. */
+static bool detached(struct controller *c)
+{
+	if (datapath_pinned(c->datapath))
+		return false;
+	log_error("the pins below %s are gone: detached; ending", c->config->pin);
+	c->failed = -ESTALE;
+	uv_stop(&c->loop);
+	return true;
+}
+
 static void on_settled(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	sync_kernel(c, c->nm);
+	if (!detached(c))
+		sync_kernel(c, c->nm);
 }
 
 static void on_minute(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	controller_sync_overlay(c, c->nm);
+	if (!detached(c))
+		controller_sync_overlay(c, c->nm);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -327,30 +351,36 @@ static void on_netlink(uv_poll_t *p, int status, int events)
 		uv_timer_start(&c->settle, on_settled, SETTLE_MS, 0);
 }
 
-static int open_handles(struct controller *c)
+/* From the first moment on: one that comes during the start takes effect at its end. */
+static int watch_signals(struct controller *c)
 {
 	uv_signal_t *signals[] = { &c->sigterm, &c->sigint, &c->sighup };
-	int err = 0;
+	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		uv_signal_init(&c->loop, signals[i]);
 		signals[i]->data = c;
 	}
-	uv_timer_init(&c->loop, &c->settle);
-	uv_timer_init(&c->loop, &c->minute);
-	uv_poll_init(&c->loop, &c->netlink_poll, netlink_watch_fd(c->netlink));
-	c->handles_open = true;
-	c->settle.data = c->minute.data = c->netlink_poll.data = c;
 	err = uv_signal_start(&c->sigterm, on_stop, SIGTERM);
 	if (!err)
 		err = uv_signal_start(&c->sigint, on_stop, SIGINT);
 	if (!err)
 		err = uv_signal_start(&c->sighup, on_hup, SIGHUP);
-	if (!err)
-		err = uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
-	if (!err)
-		err = uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
-	return err ? log_errno(-err, "watch signals and the network") : 0;
+	return err ? log_errno(-err, "watch signals") : 0;
+}
+
+static int watch_network(struct controller *c)
+{
+	int err = uv_poll_init(&c->loop, &c->netlink_poll, netlink_watch_fd(c->netlink));
+
+	if (err)
+		return log_errno(-err, "watch the network");
+	uv_timer_init(&c->loop, &c->settle);
+	uv_timer_init(&c->loop, &c->minute);
+	c->settle.data = c->minute.data = c->netlink_poll.data = c;
+	uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
+	uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
+	return 0;
 }
 
 static int start(struct controller *c)
@@ -364,6 +394,9 @@ static int start(struct controller *c)
 	int err;
 
 	controller_raise_descriptors();
+	err = watch_signals(c);
+	if (err)
+		return err;
 	/* Watched before it is read, so that no change falls in between. */
 	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	if (err)
@@ -373,7 +406,7 @@ static int start(struct controller *c)
 		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
 	if (err)
 		return err;
-	overlay.client = true;
+	c->fresh = access(f->pin, F_OK);
 	err = netlink_open(&c->netlink);
 	if (err)
 		return log_errno(-err, "open netlink");
@@ -394,18 +427,20 @@ static int start(struct controller *c)
 	if (!err && c->connector)
 		err = listen_connector(c);
 	if (!err)
-		err = open_handles(c);
+		err = watch_network(c);
 	return err;
 }
 
-static void close_handle(uv_handle_t *h, void *ctx)
+static void close_own(uv_handle_t *h, void *ctx)
 {
-	(void)ctx;
-	if (!uv_is_closing(h))
+	char *at = (char *)h, *own = ctx;
+
+	if (at >= own && at < own + sizeof(struct controller) && !uv_is_closing(h))
 		uv_close(h, NULL);
 }
 
-static void stop(struct controller *c)
+/* `clear`: the datapath goes as well; else it stays and keeps translating. */
+static void stop(struct controller *c, bool clear)
 {
 	if (c->watch)
 		netmap_watch_free(c->watch);
@@ -417,17 +452,9 @@ static void stop(struct controller *c)
 		connector_free(c->connector);
 	if (c->control)
 		control_free(c->control);
-	if (c->handles_open) {
-		uv_handle_t *own[] = { (uv_handle_t *)&c->sigterm, (uv_handle_t *)&c->sigint,
-				       (uv_handle_t *)&c->sighup,  (uv_handle_t *)&c->settle,
-				       (uv_handle_t *)&c->minute,  (uv_handle_t *)&c->netlink_poll };
-
-		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-			uv_close(own[i], NULL);
-	}
 	unwatch_events(c);
+	uv_walk(&c->loop, close_own, c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
-	uv_walk(&c->loop, close_handle, NULL);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c->loop);
 
@@ -439,9 +466,9 @@ static void stop(struct controller *c)
 		peers_free(c->peers);
 	if (c->datapath)
 		datapath_free(c->datapath);
-	if (c->config->detach_on_exit && c->datapath)
+	if (clear && c->datapath)
 		datapath_remove(c->config->pin);
-	if (c->config->detach_on_exit && c->netlink)
+	if (clear && c->netlink)
 		netlink_remove_ours(c->netlink);
 	if (c->overlay)
 		overlay_free(c->overlay);
@@ -464,13 +491,14 @@ int controller_run(const struct config *config)
 		return log_errno(-err, "start the event loop");
 	err = start(c);
 	if (!err) {
-		log_info("ready: node %s%s%s, %zu nodes, %zu apps", config->node,
+		log_info("ready: node %s%s%s, nodes: %zu, apps: %zu", config->node,
 			 c->client ? ", client" : "", c->connector ? ", connector" : "",
 			 c->nm->n_nodes, c->nm->n_apps);
 		notify_ready();
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 		notify_stopping();
 	}
-	stop(c);
-	return err;
+	/* A first start that fails leaves the host as it was. */
+	stop(c, err ? c->fresh : config->detach_on_exit);
+	return err ? err : c->failed;
 }

@@ -22,11 +22,13 @@
 struct controller {
 	const struct config *config;
 	uv_loop_t loop;
-	struct netmap *nm; /* in force */
+	struct netmap *nm;           /* in force */
+	const struct netmap *synced; /* the one that the kernel's routes follow */
 	struct netlink *netlink;
 	struct overlay *overlay;
 	struct datapath *datapath;
-	struct maps maps; /* a copy of its descriptors, at a place that stays */
+	struct c25_overlay overlay_record; /* as in c25_overlay */
+	struct maps maps;                  /* a copy of its descriptors, at a place that stays */
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
@@ -41,13 +43,15 @@ struct controller {
 	uv_poll_t *events; /* of the datapath in force */
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
-	bool handles_open;
+	bool fresh; /* nothing was pinned before this start */
+	int failed; /* why the loop was stopped; 0: by a signal */
 	uint64_t reloads_ok, reloads_refused;
 };
 
 /* controller_overlay.c */
 int controller_sync_overlay(struct controller *c, const struct netmap *nm);
-/* What the programs must know of the device. */
+int controller_forget_via(struct controller *c);
+/* What the programs must know of the device; peers are in sync. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
 
 /* controller_check.c */

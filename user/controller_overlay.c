@@ -93,6 +93,25 @@ int controller_sync_overlay(struct controller *c, const struct netmap *nm)
 	return err;
 }
 
+static uint32_t via(const struct controller *c, const struct netmap *nm, bool is4)
+{
+	struct c25_addr hop = overlay_next_hop(c->overlay, nm, is4);
+	const struct netmap_node *node = netmap_node_by_addr(nm, &hop);
+
+	return addr_is_zero(&hop) || !node ? C25_PEER_NONE : peers_index(c->peers, node->id);
+}
+
+/* While routes are changed nobody's frames go unredirected. */
+int controller_forget_via(struct controller *c)
+{
+	/* A daemon before this one wrote it. */
+	if (!c->overlay_record.ifindex && maps_overlay_get(&c->maps, &c->overlay_record))
+		return 0;
+	c->overlay_record.via4 = C25_PEER_NONE;
+	c->overlay_record.via6 = C25_PEER_NONE;
+	return maps_overlay_put(&c->maps, &c->overlay_record);
+}
+
 int controller_write_overlay(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link = overlay_link(c->overlay);
@@ -103,6 +122,8 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 		.ifindex = link->ifindex,
 		.mtu = link->mtu,
 		.vni = c->config->vxlan_vni,
+		.via4 = via(c, nm, true),
+		.via6 = via(c, nm, false),
 		.l2 = link->l2,
 	};
 
@@ -111,5 +132,6 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 	else
 		o.underlay6 = self->underlay;
 	memcpy(o.mac, link->mac, sizeof(o.mac));
+	c->overlay_record = o;
 	return maps_overlay_put(&c->maps, &o);
 }

@@ -143,6 +143,13 @@ int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out)
 	return get(m, MAP_PEERS, &index, out);
 }
 
+int maps_overlay_get(const struct maps *m, struct c25_overlay *out)
+{
+	uint32_t zero = 0;
+
+	return get(m, MAP_OVERLAY, &zero, out);
+}
+
 int maps_overlay_put(const struct maps *m, const struct c25_overlay *v)
 {
 	uint32_t zero = 0;

@@ -59,6 +59,7 @@ int maps_net_put(const struct maps *m, const struct prefix *p, const struct c25_
 int maps_net_del(const struct maps *m, const struct prefix *p);
 int maps_peer_put(const struct maps *m, uint32_t index, const struct c25_peer *v);
 int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out);
+int maps_overlay_get(const struct maps *m, struct c25_overlay *out);
 int maps_overlay_put(const struct maps *m, const struct c25_overlay *v);
 int maps_dev_put(const struct maps *m, uint32_t ifindex, const struct c25_dev *v);
 int maps_dev_del(const struct maps *m, uint32_t ifindex);

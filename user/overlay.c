@@ -131,7 +131,6 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 	o->nl = nl;
 	memcpy(o->dev, cfg->dev, strlen(cfg->dev));
 	o->vxlan_port = cfg->vxlan_port;
-	o->client = cfg->client;
 	err = netlink_link_each(nl, remove_stray, o);
 	if (err)
 		return log_errno(-err, "list the network devices");
@@ -187,4 +186,13 @@ const struct netlink_link *overlay_link(const struct overlay *o)
 bool overlay_tunnel_key(const struct overlay *o)
 {
 	return o->ops->tunnel_key;
+}
+
+struct c25_addr overlay_next_hop(const struct overlay *o, const struct netmap *nm, bool is4)
+{
+	struct c25_addr via = { 0 };
+
+	if (o->ops->next_hop(o, nm, is4, &via))
+		return (struct c25_addr){ 0 };
+	return via;
 }

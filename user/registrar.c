@@ -337,6 +337,24 @@ void registrar_release(struct registrar *r, struct lease *l)
 	r->busy--;
 }
 
+static void tell_again(struct registrar *r, struct registration *reg)
+{
+	reg->confirmed = false;
+	quest_begin(r, reg, reg->home);
+	link_del(&reg->at);
+	link_add(&reg->home->urgent, &reg->at);
+}
+
+void registrar_changed(struct registrar *r, struct lease *l, uint64_t now)
+{
+	struct registration *reg = l->registration;
+
+	enter(r, now);
+	if (reg && !reg->ended && reg->home && !reg->quest)
+		tell_again(r, reg);
+	leave(r);
+}
+
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 {
 	struct registration *reg = l->registration;
@@ -344,10 +362,7 @@ void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 	enter(r, now);
 	if (reg && !reg->ended && reg->home && !reg->quest && r->now >= reg->again_at) {
 		reg->again_at = r->now + AGAIN_MS;
-		reg->confirmed = false;
-		quest_begin(r, reg, reg->home);
-		link_del(&reg->at);
-		link_add(&reg->home->urgent, &reg->at);
+		tell_again(r, reg);
 	}
 	leave(r);
 }

@@ -98,6 +98,8 @@ void registrar_release(struct registrar *r, struct lease *l);
 
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, at most once a second. */
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now);
+/* What is to be told of it has changed, its app: told again at once. */
+void registrar_changed(struct registrar *r, struct lease *l, uint64_t now);
 
 /* codes[n] in the order sent; `epoch` as received: a change makes every mapping of it go again. */
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,

@@ -298,6 +298,22 @@ CLAIM(a_lease_of_a_connector_that_lost_its_mappings_is_not_held_until_told_again
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
 }
 
+CLAIM(a_lease_that_changed_is_told_again_each_time_and_at_once)
+{
+	live_at(0, AB, 1);
+	for (int i = 0; i < 3; i++) {
+		size_t before = sent_to(1);
+
+		registrar_changed(r, L(0), now);
+		cr_assert_not(registrar_holds(L(0)));
+		tick();
+		cr_assert_eq(sent_to(1), before + 1);
+		cr_assert_eq(last(1)->n, 1);
+		answer(last(1), 0);
+		cr_assert(registrar_holds(L(0)));
+	}
+}
+
 CLAIM(no_connector_at_all_is_timed_out_at_once)
 {
 	struct waiter w = { 0 };

@@ -16,6 +16,7 @@
 struct request {
 	struct client *client;
 	struct request *prev, *next;
+	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
 };
@@ -145,9 +146,17 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 	body = peerapi_request_print(&msg);
 	if (!body)
 		return -ENOMEM;
-	return peerapi_client_post(c->deps.http, node->peer_api, PEERAPI_PATH,
-				   client_source(c, node->peer_api), body, REQUEST_TIMEOUT_MS,
-				   request_done, r);
+	return peerapi_client_send(c->deps.http,
+				   &(struct peerapi_post){
+					   .base = node->peer_api,
+					   .path = PEERAPI_PATH,
+					   .source = client_source(c, node->peer_api),
+					   .type = "application/json",
+					   .body = body,
+					   .len = strlen(body),
+					   .timeout_ms = REQUEST_TIMEOUT_MS,
+				   },
+				   request_done, r, &r->call);
 }
 
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
@@ -164,6 +173,22 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 		DL_APPEND(c->requests, r);
 	else
 		DL_APPEND(c->unsent, r);
+}
+
+static void cancel_request(void *ctx, uint32_t connector, uint64_t request)
+{
+	struct client *c = ctx;
+	struct request *r;
+
+	DL_FOREACH (c->requests, r) {
+		if (r->connector != connector || r->id != request)
+			continue;
+		c->stats.registration_failures++;
+		peerapi_client_cancel(r->call);
+		DL_DELETE(c->requests, r);
+		free(r);
+		return;
+	}
 }
 
 /* A request that could not even be made fails like one that was not answered, but not from within
@@ -244,6 +269,7 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 
 const struct registrar_ops client_registrar_ops = {
 	.send = send_request,
+	.cancel = cancel_request,
 	.granted = granted,
 	.revoked = revoked,
 	.health = health,

@@ -171,11 +171,25 @@ static void record(void *ctx, int status, const char *body, size_t len, const ch
 	snprintf(o->error, sizeof(o->error), "%s", error ? error : "");
 }
 
+/* A request as registrations are. */
+static int post_json(const char *path, const struct c25_addr *source, const char *body,
+		     uint64_t timeout_ms, peerapi_done done, struct outcome *o)
+{
+	const struct peerapi_post post = { .base = base,
+					   .path = path,
+					   .source = source,
+					   .type = "application/json",
+					   .body = body,
+					   .len = strlen(body),
+					   .timeout_ms = timeout_ms };
+	struct peerapi_call *call;
+
+	return peerapi_client_send(client, &post, done, o, &call);
+}
+
 static void post(struct outcome *o, uint64_t timeout_ms)
 {
-	cr_assert_eq(peerapi_client_post(client, base, PEERAPI_PATH, NULL, "{}", timeout_ms, record,
-					 o),
-		     0);
+	cr_assert_eq(post_json(PEERAPI_PATH, NULL, "{}", timeout_ms, record, o), 0);
 }
 
 static void wait_for(const struct outcome *o)
@@ -367,7 +381,7 @@ Test(peerapi_client, requests_leave_from_the_source_address_given)
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	addr_parse(&source, "127.0.0.5");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 200, "%s", o.error);
 	from = sock_addr((struct sockaddr *)&script.from);
@@ -382,7 +396,7 @@ Test(peerapi_client, a_source_address_that_is_not_ours_is_an_error)
 
 	start(NULL);
 	addr_parse(&source, "192.0.2.77");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 0);
 	cr_assert_neq(o.error[0], 0);
@@ -399,7 +413,7 @@ Test(peerapi_client, ipv6_works_alike)
 	listen_on("::1");
 	cr_assert_eq(peerapi_client_new(&client, &loop), 0);
 	addr_parse(&source, "::1");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 200, "%s", o.error);
 	finish();
@@ -494,7 +508,7 @@ Test(peerapi_client, the_client_may_be_freed_from_within_a_callback)
 	struct outcome o = { 0 }, other = { 0 };
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, free_client, &o), 0);
+	cr_assert_eq(post_json("/", NULL, "{}", 5000, free_client, &o), 0);
 	post(&other, 5000);
 	while (o.calls + other.calls == 0)
 		uv_run(&loop, UV_RUN_DEFAULT);
@@ -511,7 +525,7 @@ static void post_again(void *ctx, int status, const char *body, size_t len, cons
 	cr_assert_eq(status, 200);
 	if (o->calls < 4) {
 		o->calls++;
-		peerapi_client_post(client, base, "/", NULL, "{}", 5000, post_again, o);
+		post_json("/", NULL, "{}", 5000, post_again, o);
 		return;
 	}
 	record(ctx, status, body, len, error);
@@ -522,7 +536,7 @@ Test(peerapi_client, a_callback_may_post_again)
 	struct outcome o = { 0 };
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, post_again, &o), 0);
+	cr_assert_eq(post_json("/", NULL, "{}", 5000, post_again, &o), 0);
 	while (o.calls < 5)
 		uv_run(&loop, UV_RUN_DEFAULT);
 	cr_assert_eq(script.requests, 5);
@@ -593,9 +607,7 @@ Test(peerapi_client, one_request_s_end_may_cancel_another)
 	struct outcome o = { 0 }, other = { 0 };
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-	cr_assert_eq(peerapi_client_post(client, base, PEERAPI_PATH, NULL, "{}", 5000, cancel_other,
-					 &o),
-		     0);
+	cr_assert_eq(post_json(PEERAPI_PATH, NULL, "{}", 5000, cancel_other, &o), 0);
 	to_cancel = send_dns(&other, "x", 1);
 	wait_for(&o);
 	finish();

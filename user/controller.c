@@ -29,13 +29,6 @@ static int read_netmap(struct controller *c, struct netmap **out)
 			  fault.text);
 		return err;
 	}
-	for (size_t i = 0; i < nm->n_apps; i++) {
-		if (nm->apps[i].resolve != NETMAP_RESOLVE_CONNECTOR)
-			continue;
-		log_error("%s: /apps/%zu/resolve: \"connector\" is not built yet; use \"client\"",
-			  c->config->netmap, i);
-		return -ENOSYS;
-	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
 	*out = TAKE_PTR(nm);

@@ -47,8 +47,6 @@
 #define DNS_CONN_FLIGHT 64  /* questions of one of them under way */
 #define DNS_IDLE_MS     10000
 
-#define DNS_RCODE_REFUSED 5
-
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint16_t dns_flags(const uint8_t *msg)

@@ -13,7 +13,7 @@ packages=(
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
 	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
 	# container
-	buildah podman runc mmdebstrap
+	buildah podman runc mmdebstrap yq
 	# lint
 	clang-format clang-tidy shellcheck
 )

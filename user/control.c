@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,7 +106,7 @@ static void make_parent(const char *path)
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
 
-	strcpy(dir, path);
+	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!slash || slash == dir)
 		return;
@@ -141,7 +143,7 @@ static int listen_on(int *out, const char *path)
 
 	if (fd < 0)
 		return -errno;
-	strcpy(sa.sun_path, path);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 	make_parent(path);
 	err = clear_stale(&sa);
 	if (err)
@@ -187,7 +189,7 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		const struct control_ops *ops, void *ctx)
 {
 	_cleanup_free_ struct control *c = calloc(1, sizeof(*c));
-	int err, fd;
+	int err, fd = -1;
 
 	if (!c)
 		return log_errno(ENOMEM, "open the control socket");
@@ -195,7 +197,7 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		return log_errno(ENAMETOOLONG, "--control %s", path);
 	c->ops = ops;
 	c->ctx = ctx;
-	strcpy(c->path, path);
+	snprintf(c->path, sizeof(c->path), "%s", path);
 	err = listen_on(&fd, path);
 	if (err == -EADDRINUSE) {
 		log_error("another conn25 runs: the control socket %s answers", path);

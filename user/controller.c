@@ -304,7 +304,7 @@ static void reload(struct controller *c)
 	}
 	apply(c, nm);
 	c->reloads_ok++;
-	log_info("netmap reloaded: %zu nodes, %zu apps", nm->n_nodes, nm->n_apps);
+	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
 }
 
 static void on_netmap(void *ctx)
@@ -326,18 +326,31 @@ static void on_hup(uv_signal_t *s, int signum)
 	reload(s->data);
 }
 
+/* `conn25 detach` ran beside us: what it took away must not come back under its hands. */
+static bool detached(struct controller *c)
+{
+	if (datapath_pinned(c->datapath))
+		return false;
+	log_error("the pins below %s are gone: detached; ending", c->config->pin);
+	c->failed = -ESTALE;
+	uv_stop(&c->loop);
+	return true;
+}
+
 static void on_settled(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	sync_kernel(c, c->nm);
+	if (!detached(c))
+		sync_kernel(c, c->nm);
 }
 
 static void on_minute(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	controller_sync_overlay(c, c->nm);
+	if (!detached(c))
+		controller_sync_overlay(c, c->nm);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -405,7 +418,6 @@ static int start(struct controller *c)
 		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
 	if (err)
 		return err;
-	overlay.client = true;
 	c->fresh = access(f->pin, F_OK);
 	err = netlink_open(&c->netlink);
 	if (err)
@@ -497,7 +509,7 @@ int controller_run(const struct config *config)
 		return log_errno(-err, "start the event loop");
 	err = start(c);
 	if (!err) {
-		log_info("ready: node %s%s%s, %zu nodes, %zu apps", config->node,
+		log_info("ready: node %s%s%s, nodes: %zu, apps: %zu", config->node,
 			 c->client ? ", client" : "", c->connector ? ", connector" : "",
 			 c->nm->n_nodes, c->nm->n_apps);
 		notify_ready();
@@ -506,5 +518,5 @@ int controller_run(const struct config *config)
 	}
 	/* A first start that fails leaves the host as it was. */
 	stop(c, err ? c->fresh : config->detach_on_exit);
-	return err;
+	return err ? err : c->failed;
 }

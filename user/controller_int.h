@@ -46,6 +46,7 @@ struct controller {
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
 	bool fresh; /* nothing was pinned before this start */
+	int failed; /* why the loop was stopped; 0: by a signal */
 	uint64_t reloads_ok, reloads_refused;
 };
 

@@ -339,6 +339,13 @@ int datapath_events_read(struct datapath *d, void (*each)(const struct c25_event
 	return n < 0 && !d->events_left ? EVENTS_AT_ONCE : n;
 }
 
+bool datapath_pinned(const struct datapath *d)
+{
+	char path[PATH_MAX];
+
+	return !pin_path(path, d->pin, "maps", maps_name(MAP_META)) && !access(path, F_OK);
+}
+
 bool datapath_recovered(const struct datapath *d)
 {
 	return d->recovered;

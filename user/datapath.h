@@ -73,6 +73,9 @@ int datapath_events_fd(const struct datapath *d);
 int datapath_events_read(struct datapath *d, void (*each)(const struct c25_event *e, void *ctx),
 			 void *ctx);
 
+/* Whether what datapath_open() pinned is still there: datapath_remove() may have run meanwhile. */
+bool datapath_pinned(const struct datapath *d);
+
 /* Whether the pins were there before datapath_open(): leases are to be restored. */
 bool datapath_recovered(const struct datapath *d);
 

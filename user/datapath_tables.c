@@ -169,17 +169,18 @@ static int check_entries(const struct tables *t, const struct bpf_map *map,
 			 const struct bpf_map_info *info)
 {
 	unsigned traits = traits_of(map);
-	const char *flag = traits & PER_MAPPING ? "--max-mappings" : "--max-flows";
+	const char *flag = traits & PER_FLOW ? "--max-flows" : "--max-mappings";
+	uint32_t each = traits & PER_LEASE ? 2 : 1;
 
 	if (info->max_entries == bpf_map__max_entries(map))
 		return 0;
-	if (!(traits & (PER_MAPPING | PER_FLOW)))
+	if (!(traits & (PER_MAPPING | PER_LEASE | PER_FLOW)))
 		return refuse(t, bpf_map__name(map), "room for", info->max_entries,
 			      bpf_map__max_entries(map));
 	log_error("pinned map %s has room for %u entries, and %s asks for %u; go on with %s %u, "
 		  "or " WAY_OUT,
-		  bpf_map__name(map), info->max_entries, flag, bpf_map__max_entries(map), flag,
-		  info->max_entries, t->cfg->pin);
+		  bpf_map__name(map), info->max_entries, flag, bpf_map__max_entries(map) / each,
+		  flag, info->max_entries / each, t->cfg->pin);
 	return -EUCLEAN;
 }
 

@@ -131,7 +131,6 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 	o->nl = nl;
 	memcpy(o->dev, cfg->dev, strlen(cfg->dev));
 	o->vxlan_port = cfg->vxlan_port;
-	o->client = cfg->client;
 	err = netlink_link_each(nl, remove_stray, o);
 	if (err)
 		return log_errno(-err, "list the network devices");

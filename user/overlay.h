@@ -26,7 +26,6 @@ struct overlay_config {
 	enum overlay_mode mode;
 	const char *dev;
 	uint16_t vxlan_port;
-	bool client; /* magic routes are wanted */
 };
 
 struct overlay;

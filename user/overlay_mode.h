@@ -32,7 +32,6 @@ struct overlay {
 	struct overlay_finding *findings; /* already logged */
 	char dev[IFNAMSIZ];
 	uint16_t vxlan_port;
-	bool client;
 };
 
 extern const struct overlay_mode_ops overlay_vxlan_ops;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "log.h"
 #include "overlay_mode.h"
+#include "policy.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -201,6 +202,15 @@ static void routing_sort(struct routing *r)
 	r->rules.n = n;
 }
 
+/* A node that may use no app has no packets to magic addresses. */
+static bool is_client(const struct netmap *nm)
+{
+	for (size_t i = 0; i < nm->n_apps; i++)
+		if (policy_may_use(&nm->apps[i], netmap_self(nm)))
+			return true;
+	return false;
+}
+
 static int routing_want(struct overlay *o, struct routing *r, const struct netmap *nm,
 			const struct prefix *keep, size_t n_keep)
 {
@@ -212,7 +222,7 @@ static int routing_want(struct overlay *o, struct routing *r, const struct netma
 
 		if (o->ops->routes_peers)
 			err = peers_want(r, nm, is4, &base);
-		if (!err && o->client)
+		if (!err && (n_keep || is_client(nm)))
 			err = magics_want(o, r, nm, is4, base, keep, n_keep);
 	}
 	routing_sort(r);

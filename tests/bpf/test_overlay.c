@@ -17,6 +17,9 @@
 	"{ \"id\": \"x\", \"addresses\": [\"100.101.0.9\", \"fd25::9\"], \"underlay\": "           \
 	"\"192.0.2.19\","                                                                          \
 	"  \"connector\": true }"
+#define APP                                                                                        \
+	"{ \"name\": \"web\", \"domains\": [\"example.com\"], \"connectors\": [\"*\"], "         \
+	"\"clients\": [\"a\"] }"
 #define POOLS                                                                                      \
 	"\"ipPools\": { \"v4MagicIPPool\": [\"198.18.0.0-198.18.2.255\"],"                         \
 	"  \"v4TransitIPPool\": [\"169.254.64.0/18\"],"                                            \
@@ -59,7 +62,7 @@ static void netmap_is(const char *nodes)
 {
 	char text[8192];
 
-	snprintf(text, sizeof(text), "{ \"nodes\": [%s], \"apps\": [], " POOLS " }", nodes);
+	snprintf(text, sizeof(text), "{ \"nodes\": [%s], \"apps\": [" APP "], " POOLS " }", nodes);
 	netmap_free(nm);
 	nm = parse(text);
 }
@@ -70,7 +73,6 @@ static int open_as(enum overlay_mode mode, const char *dev, uint16_t port)
 		.mode = mode,
 		.dev = dev,
 		.vxlan_port = port,
-		.client = true,
 	};
 
 	overlay_free(o);
@@ -416,7 +418,7 @@ Test(overlay, five_thousand_peers_are_there_in_a_moment)
 			",{ \"id\": \"p%d\", \"addresses\": [\"100.102.%d.%d\", \"fd25::2:%x\"], "
 			"\"underlay\": \"192.0.2.%d\" }",
 			i, i / 250, i % 250 + 1, i + 1, i % 200 + 20);
-	fprintf(f, "], \"apps\": [], " POOLS " }");
+	fprintf(f, "], \"apps\": [" APP "], " POOLS " }");
 	fclose(f);
 	nm = parse(text);
 	free(text);

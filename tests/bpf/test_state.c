@@ -40,7 +40,7 @@ static struct netmap *netmap_of(const char *nodes)
 
 #define NODE(id, n)                                                                                \
 	",{\"id\":\"" id "\",\"addresses\":[\"100.64.0." n "\"],\"podCIDRs\":[\"10.0." n ".0/"     \
-											 "24\"]}"
+	"24\"]}"
 
 static int find_net(const void *key, const void *value, void *ctx)
 {
@@ -91,6 +91,34 @@ Test(state, a_peer_keeps_its_number_while_others_come_and_go_and_over_a_restart)
 	sync_to(p, NODE("b", "3") NODE("a", "2"));
 	cr_assert_eq(peers_index(p, "a"), a);
 	cr_assert_eq(peers_index(p, "b"), b);
+	peers_free(p);
+	datapath_free(d);
+}
+
+#define LONG "ip-10-0-0-1.a-long-name-of-a-cluster.and-of-a-region.compute.internal"
+
+Test(state, an_id_longer_than_its_record_keeps_its_number_over_a_restart)
+{
+	struct datapath *d = open_datapath();
+	const struct maps *m = datapath_maps(d);
+	struct peers *p;
+	uint32_t a, b;
+
+	cr_assert_eq(peers_new(&p, m), 0);
+	sync_to(p, NODE(LONG "-a", "2") NODE(LONG "-b", "3"));
+	a = peers_index(p, LONG "-a");
+	b = peers_index(p, LONG "-b");
+	cr_assert_neq(a, b);
+	for (int i = 0; i < 2; i++) {
+		peers_free(p);
+		cr_assert_eq(peers_new(&p, m), 0);
+		sync_to(p, NODE(LONG "-b", "3") NODE(LONG "-a", "2") NODE(LONG "-c", "4"));
+		cr_assert_eq(peers_index(p, LONG "-a"), a);
+		cr_assert_eq(peers_index(p, LONG "-b"), b);
+		cr_assert_str_eq(peers_id(p, a), LONG "-a");
+	}
+	sync_to(p, NODE(LONG "-c", "2"));
+	cr_assert_neq(peers_index(p, LONG "-c"), a, "another node at its address is another node");
 	peers_free(p);
 	datapath_free(d);
 }

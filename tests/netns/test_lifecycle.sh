@@ -73,7 +73,6 @@ check_eq "and the name keeps its magic address" "$magic6" "$(lookup client examp
 programs=$(for link in /sys/fs/bpf/*/links/*; do
 	bpftool -j link show pinned "$link" | jq .prog_id
 done)
-# Detach under a living daemon is the operator's word: everything goes, whoever runs.
 conn25_stop client
 conn25_stop connector
 for node in client connector; do
@@ -91,6 +90,15 @@ for id in $programs; do
 done
 [ -n "$programs" ] && ! bpftool prog show id "$id" >/dev/null 2>&1
 check_eq "no program of ours stays loaded" 0 $?
+
+# Detach beside a living daemon: what it takes away does not come back.
+conn25_start client
+conn25 client detach >/dev/null 2>&1
+wait "$pid_client"
+check_eq "a daemon whose datapath is detached ends with 1" 1 $?
+check_match "and says so" 'gone: detached; ending' "$(cat "$dir/client.log")"
+picture client >"$dir/client.after"
+check_eq "and leaves the client as it was" "" "$(diff "$dir/client.before" "$dir/client.after")"
 
 # --detach-on-exit.
 conn25_start client --detach-on-exit

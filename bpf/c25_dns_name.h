@@ -21,17 +21,9 @@
 #define C25_EACH_BYTE 0x0101010101010101ULL
 
 /* Eight bytes each: the verifier forgets what it need not know of no smaller field. */
-struct c25_labels {
-	__u64 at; /* where the next one starts */
-	__u64 n;
-	__u64 whole; /* the root label was reached */
-};
-
 struct c25_match {
 	__u64 hash; /* of the bytes from `at` on */
-	__u64 at;
-	__u64 len;   /* of the name */
-	__u64 label; /* labels that start before `at` */
+	__u64 len;  /* of the name */
 	__u64 taken;
 };
 
@@ -57,24 +49,28 @@ static __always_inline __u64 c25_lower8(__u64 w)
 	return w | (from_a & ~beyond_z & ~w & C25_HIGH_BITS) >> 2;
 }
 
-static long c25_label_next(__u32 i, struct c25_labels *w)
+/* Leaves `at` at the root label, and sets *whole. */
+static long c25_label_next(__u32 i, __u64 *whole)
 {
 	struct c25_question *q = c25_question_of();
-	__u64 at = w->at;
+	__u32 at;
 	__u8 len;
 
-	if (!q || at > DNS_MAX_LEN)
+	if (!q)
+		return 1;
+	at = q->at;
+	if (at > DNS_MAX_LEN)
 		return 1;
 	len = q->raw[at & 0xff];
 	if (!len) {
-		w->whole = 1;
+		*whole = 1;
 		return 1;
 	}
 	if (len > 63)
 		return 1;
 	q->label[i & 0x7f] = at;
-	w->n = i + 1;
-	w->at = at + len + 1;
+	q->n = i + 1;
+	q->at = at + len + 1;
 	return 0;
 }
 
@@ -88,6 +84,7 @@ __noinline int c25_name_equal(__u32 at, __u64 hash)
 	if (!q || !name)
 		return 0;
 	s = q->raw + (at & 0xff);
+#pragma clang loop unroll(full)
 	for (__u32 i = 0; i < C25_NAME_LEN; i += 8) {
 		__u64 differ;
 
@@ -106,17 +103,19 @@ static long c25_suffix_next(__u32 i, struct c25_match *m)
 {
 	struct c25_question *q = c25_question_of();
 	struct c25_name *name;
-	__u64 at = (m->at - 1) & 0xff;
+	__u32 at, label;
 	__u64 hash;
 
 	if (!q)
 		return 1;
-	hash = c25_name_step(m->hash, c25_lower(q->raw[at & 0xff]));
+	at = (q->at - 1) & 0xff;
+	label = (q->n - 1) & 0x7f;
+	hash = c25_name_step(m->hash, c25_lower(q->raw[at]));
 	m->hash = hash;
-	m->at = at;
-	if (at != q->label[(m->label - 1) & 0x7f])
+	q->at = at;
+	if (at != q->label[label])
 		return 0;
-	m->label = (m->label - 1) & 0x7f;
+	q->n = label;
 	name = bpf_map_lookup_elem(&c25_names, &hash);
 	if (!name || name->len != m->len - at || !c25_name_equal(at, hash))
 		return 0;
@@ -134,8 +133,9 @@ static long c25_suffix_next(__u32 i, struct c25_match *m)
 __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 {
 	struct c25_question *q = c25_question_of();
-	struct c25_labels w = { 0 };
 	struct c25_match m = { 0 };
+	__u64 whole = 0;
+	__u32 at;
 	__u8 h[DNS_HEADER];
 	__u32 room;
 
@@ -149,14 +149,15 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	asm volatile("" : "+r"(room));
 	if (room < 1 || room > 255 + 4 || bpf_skb_load_bytes(skb, off + DNS_HEADER, q->raw, room))
 		return 0;
-	bpf_loop(128, c25_label_next, &w, 0);
-	if (!w.whole || !w.at || w.at + 5 > room)
+	q->at = q->n = 0;
+	bpf_loop(128, c25_label_next, &whole, 0);
+	at = q->at;
+	if (!whole || !at || at > DNS_MAX_LEN || at + 5 > room)
 		return 0;
 	m.hash = c25_name_start(c25_cookie);
-	m.at = m.len = w.at;
-	m.label = w.n;
-	bpf_loop(w.at, c25_suffix_next, &m, 0);
-	return m.taken ? DNS_HEADER + w.at + 5 : 0;
+	m.len = at;
+	bpf_loop(at, c25_suffix_next, &m, 0);
+	return m.taken ? DNS_HEADER + at + 5 : 0;
 }
 
 #endif

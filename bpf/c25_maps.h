@@ -224,10 +224,13 @@ struct {
 	__uint(max_entries, C25_SOCK_MAX);
 } c25_socks SEC(".maps");
 
-/* A question's name as it came, and where its labels start. */
+/* A question's name as it came, and where its labels start. What the loops count with is here, as
+ * indices: of a number that it may know, the verifier allows none without CAP_PERFMON. */
 struct c25_question {
 	__u8 raw[512];
 	__u8 label[128];
+	__u32 at;
+	__u32 n; /* labels that start before `at` */
 };
 
 struct {

@@ -35,8 +35,8 @@ struct controller {
 	struct uplinks *uplinks;
 	struct peerapi_client *http;
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
-	struct client *client;       /* NULL: never had the role */
-	struct connector *connector; /* NULL: never had the role */
+	struct client *client;           /* NULL: never had the role */
+	struct connector *connector;     /* NULL: never had the role */
 	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DNS taken transparently: pods ask their resolver as ever; only configured names come to conn25.
-# shellcheck source=tests/netns/lib.sh
+# shellcheck source=tests/netns/lib.sh disable=SC2317
 . "$(dirname "$0")/lib.sh"
 topology
 netmap

@@ -10,8 +10,14 @@ name250=$(printf 'a%.0s' $(seq 1 63)).$(printf 'b%.0s' $(seq 1 63)).$(printf 'c%
 	echo "$name250 A 203.0.113.77" >>"$dir/example.net.zone"
 	echo "example.com A 198.51.100.203" >>"$dir/example.org.zone"
 }
+# More servers than the daemon keeps at once.
+{
+	echo "server:"
+	seq -f '  ip-address: 203.0.113.%g' 150 230
+} >>"$dir/nsd.conf"
 dns_server
 web_server
+ip -n client route add 203.0.113.128/25 via 192.0.2.53
 # The resolver's answers find their way back to the pods.
 ip -n internet route add 10.244.0.0/16 via 192.0.2.11
 ip -n internet route add fd00:244::/32 via 2001:db8:2::11
@@ -30,7 +36,7 @@ seen() { # questions given to the daemon, and connections
 client_flags=(--dns-upstream 192.0.2.53 --dns-listen off)
 start_client() {
 	conn25_start client --dns-intercept 'pod*' --dns-intercept-to 192.0.2.53 \
-		--dns-intercept-to 2001:db8:2::53 "$@"
+		--dns-intercept-to 2001:db8:2::53 --dns-intercept-to 203.0.113.128/25 "$@"
 }
 
 check_eq "before, the pod gets the real address" 198.51.100.200 "$(short example.com A)"
@@ -70,6 +76,16 @@ check_eq "another name over IPv6" 198.51.100.202 "$(dns=2001:db8:2::53 short exa
 check_eq "none of these was seen by the daemon" "$before" "$(seen)"
 check_eq "another name over TCP passes through the daemon" 198.51.100.202 "$(short example.org A +tcp)"
 check "which was given its connection" [ "$(seen)" -gt "$before" ]
+
+wrong=0
+for round in 1 2; do
+	for i in $(seq 150 230); do
+		[ "$(dns=203.0.113.$i short example.com A)" = "$magic4" ] || wrong=$((wrong + 1))
+		[ $((i % 20)) -ne "$round" ] ||
+			[ "$(dns=203.0.113.$i short example.com A +tcp)" = "$magic4" ] || wrong=$((wrong + 1))
+	done
+done
+check_eq "each of 81 servers answers in its own name, twice" 0 $wrong
 
 # glibc's own resolver.
 mkdir -p "$dir/etc"
@@ -139,13 +155,29 @@ conn25_stop client KILL 2>/dev/null
 check_eq "with --dns-fail open the question goes on" 198.51.100.200 "$(short example.com A)"
 check_eq "over TCP too" 198.51.100.200 "$(short example.com A +tcp)"
 
-# What a pod cannot do.
+# Without --dns-intercept-to all servers are meant but the upstreams.
+conn25_start client --dns-intercept 'pod*'
+check_match "another server's questions are taken" '^198\.18\.' "$(dns=203.0.113.150 short example.com A)"
+check_eq "the upstream's are not" 198.51.100.200 "$(short example.com A)"
+conn25_stop client
+conn25_start client
+check_eq "a daemon that takes no DNS any more leaves none of it behind" 198.51.100.200 \
+	"$(dns=203.0.113.150 short example.com A)"
+conn25_stop client
+
 start_client
 out=$(in_ns client timeout 10 "$CONN25" run --netmap "$dir/netmap.json" --node client \
 	--pin /sys/fs/bpf/other --control /run/other.sock --dns-listen 192.0.2.11:53 \
 	--dns-upstream 192.0.2.53 --dns-intercept 'pod*' --dns-intercept-to 192.0.2.0/24 --dev other0 2>&1)
 check_eq "a daemon that would ask itself does not start" 1 $?
 check_match "and says why" 'ask itself' "$out"
+out=$(in_ns client timeout 10 "$CONN25" run --netmap "$dir/netmap.json" --node client \
+	--pin /sys/fs/bpf/other --control /run/other.sock --dns-listen 0.0.0.0:53 \
+	--dns-upstream 192.0.2.53 --dns-intercept 'pod*' --dev other0 2>&1)
+check_match "nor one that listens everywhere and takes everything" 'ask itself' "$out"
+out=$(in_ns client "$CONN25" run --dns-intercept lo 2>&1)
+check_eq "the loopback device is no pod's" 2 $?
+check_eq "none of them left a device" '' "$(ip -n client -br link show dev other0 2>/dev/null)"
 
 conn25_stop client
 conn25 client detach >/dev/null

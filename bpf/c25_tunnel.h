@@ -87,6 +87,8 @@ static __always_inline long c25_set_macs(struct __sk_buff *skb, const __u8 *from
 		return -1;
 	__builtin_memcpy(eth->h_source, from, 6);
 	__builtin_memcpy(eth->h_dest, to, 6);
+	/* Where the packet came from a device without Ethernet headers, nobody has written it yet. */
+	eth->h_proto = skb->protocol;
 	return 0;
 }
 

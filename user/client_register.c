@@ -23,7 +23,7 @@ struct request {
 	struct c25_addr transit[];
 };
 
-static const struct netmap_node *node_of(const struct client *c, uint32_t connector)
+const struct netmap_node *client_node(const struct client *c, uint32_t connector)
 {
 	const char *id = peers_id(c->deps.peers, connector);
 
@@ -124,9 +124,9 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	client_tick_soon(c);
 }
 
-/* Own address of the family of the URL's host; else whichever there is. */
-static const struct c25_addr *source_for(const struct netmap_node *self, const char *base)
+const struct c25_addr *client_source(const struct client *c, const char *base)
 {
+	const struct netmap_node *self = netmap_self(c->nm);
 	const char *host = strstr(base, "://");
 	bool v6 = host && host[3] == '[';
 
@@ -139,7 +139,7 @@ static const struct c25_addr *source_for(const struct netmap_node *self, const c
 static int post(struct client *c, struct request *r, struct lease *const *leases, size_t n,
 		const struct c25_addr *release, size_t n_release)
 {
-	const struct netmap_node *node = node_of(c, r->connector);
+	const struct netmap_node *node = client_node(c, r->connector);
 	_cleanup_free_ struct peerapi_item *items = calloc(n + 1, sizeof(*items));
 	struct peerapi_request msg = {
 		.items = items,
@@ -171,7 +171,7 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 				   &(struct peerapi_post){
 					   .base = node->peer_api,
 					   .path = PEERAPI_PATH,
-					   .source = source_for(netmap_self(c->nm), node->peer_api),
+					   .source = client_source(c, node->peer_api),
 					   .type = "application/json",
 					   .body = body,
 					   .len = strlen(body),

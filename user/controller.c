@@ -29,13 +29,6 @@ static int read_netmap(struct controller *c, struct netmap **out)
 			  fault.text);
 		return err;
 	}
-	for (size_t i = 0; i < nm->n_apps; i++) {
-		if (nm->apps[i].resolve != NETMAP_RESOLVE_CONNECTOR)
-			continue;
-		log_error("%s: /apps/%zu/resolve: \"connector\" is not built yet; use \"client\"",
-			  c->config->netmap, i);
-		return -ENOSYS;
-	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
 	*out = TAKE_PTR(nm);
@@ -96,6 +89,8 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 		.pin = f->pin,
 		.client = client,
 		.connector = connector,
+		.dns = client && f->n_dns_intercept,
+		.dns_open = f->dns_fail_open,
 		.tunnel_key = overlay_tunnel_key(c->overlay),
 		.nat_lo = f->nat_lo,
 		.nat_hi = f->nat_hi,
@@ -160,6 +155,8 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
 	if (!err && c->connector)
 		uplinks_sync(c->uplinks, c->datapath, link);
+	if (!err && c->intercept)
+		dns_intercept_sync(c->intercept, c->datapath, link->ifindex);
 	return err;
 }
 
@@ -289,6 +286,7 @@ static void apply(struct controller *c, struct netmap *nm)
 	if (c->connector)
 		connector_reload(c->connector, nm);
 	sync_kernel(c, nm);
+	controller_intercept(c, nm);
 	if (c->client)
 		listen_client(c);
 	if (c->connector)
@@ -425,7 +423,9 @@ static int start(struct controller *c)
 	err = netlink_open(&c->netlink);
 	if (err)
 		return log_errno(-err, "open netlink");
-	err = overlay_open(&c->overlay, &overlay, c->netlink);
+	err = dns_intercept_check(f, c->netlink);
+	if (!err)
+		err = overlay_open(&c->overlay, &overlay, c->netlink);
 	if (!err)
 		err = peerapi_client_new(&c->http, &c->loop);
 	if (!err)
@@ -438,6 +438,8 @@ static int start(struct controller *c)
 		wg_sync_netmap(c->wg, c->nm, c->peers);
 	if (!err)
 		err = sync_kernel(c, c->nm);
+	if (!err)
+		err = controller_intercept(c, c->nm);
 	/* Devices that were ours before a restart and are not now. */
 	if (!err)
 		datapath_sweep(c->datapath);
@@ -493,6 +495,8 @@ static void stop(struct controller *c, bool clear)
 		datapath_remove(c->config->pin);
 	if (clear && c->netlink)
 		netlink_remove_ours(c->netlink);
+	if (c->intercept)
+		dns_intercept_free(c->intercept);
 	if (c->overlay)
 		overlay_free(c->overlay);
 	if (c->netlink)

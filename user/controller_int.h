@@ -9,6 +9,7 @@
 #include "connector.h"
 #include "control.h"
 #include "datapath.h"
+#include "dns_intercept.h"
 #include "netlink.h"
 #include "netmap.h"
 #include "netmap_watch.h"
@@ -35,8 +36,9 @@ struct controller {
 	struct uplinks *uplinks;
 	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
-	struct client *client;       /* NULL: never had the role */
-	struct connector *connector; /* NULL: never had the role */
+	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
+	struct client *client;           /* NULL: never had the role */
+	struct connector *connector;     /* NULL: never had the role */
 	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;
@@ -63,6 +65,10 @@ void controller_raise_descriptors(void);
 void controller_warn_of_ports(const struct config *f);
 /* That there is a resolver, and that it is not one of the own listeners. */
 int controller_check_upstreams(const struct controller *c, const struct config_socks *socks);
+
+/* controller_intercept.c */
+/* A client's DNS is taken where --dns-intercept says; for a new netmap too. */
+int controller_intercept(struct controller *c, const struct netmap *nm);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

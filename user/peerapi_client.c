@@ -266,9 +266,8 @@ static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
 
 	(void)ctx;
 	(void)purpose;
-	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &forget, sizeof(forget)) ?
-		       CURL_SOCKOPT_ERROR :
-		       CURL_SOCKOPT_OK;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &forget, sizeof(forget)) ? CURL_SOCKOPT_ERROR :
+										CURL_SOCKOPT_OK;
 }
 
 #define SET(option, value) (failed |= curl_easy_setopt(r->easy, option, value) != CURLE_OK)
@@ -364,24 +363,6 @@ void peerapi_client_cancel(struct peerapi_call *call)
 	curl_multi_remove_handle(call->client->multi, call->easy);
 	request_unlink(call);
 	request_free(call);
-}
-
-int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
-			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
-			peerapi_done done, void *ctx)
-{
-	const struct peerapi_post post = {
-		.base = base,
-		.path = path,
-		.source = source,
-		.type = "application/json",
-		.body = body,
-		.len = strlen(body),
-		.timeout_ms = timeout_ms,
-	};
-	struct peerapi_call *call;
-
-	return peerapi_client_send(c, &post, done, ctx, &call);
 }
 
 char *peerapi_client_escape(const char *text)

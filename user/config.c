@@ -352,9 +352,8 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	if (result != OPTIONS_OK)
 		return result;
 	if (!c->dev && c->overlay == OVERLAY_WIREGUARD) {
-		fprintf(stderr, "conn25: --overlay wireguard wants --dev NAME: the WireGuard "
-				"device "
-				"to use\n");
+		fprintf(stderr, "conn25 run: --overlay wireguard wants --dev, the name of the "
+				"WireGuard device\n");
 		return OPTIONS_ERROR;
 	}
 	if (!c->dev)

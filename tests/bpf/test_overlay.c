@@ -18,7 +18,7 @@
 	"\"192.0.2.19\","                                                                          \
 	"  \"connector\": true }"
 #define APP                                                                                        \
-	"{ \"name\": \"web\", \"domains\": [\"example.com\"], \"connectors\": [\"*\"], "         \
+	"{ \"name\": \"web\", \"domains\": [\"example.com\"], \"connectors\": [\"*\"], "           \
 	"\"clients\": [\"a\"] }"
 #define POOLS                                                                                      \
 	"\"ipPools\": { \"v4MagicIPPool\": [\"198.18.0.0-198.18.2.255\"],"                         \

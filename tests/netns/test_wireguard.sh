@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # --overlay wireguard over wireguard-go: one client, two connectors, what others configured, and
 # everything that can be restarted.
-# shellcheck source=tests/netns/lib.sh
+# shellcheck source=tests/netns/lib.sh disable=SC2317,SC2013
 . "$(dirname "$0")/lib.sh"
 for tool in wg wireguard-go; do
 	command -v $tool >/dev/null || {

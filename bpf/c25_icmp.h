@@ -208,30 +208,6 @@ static __always_inline void c25_icmp_expired(struct c25_icmp *e, __u8 v6)
 	e->type = v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED;
 }
 
-/*
- * Client: refuses a packet on its way out, to the program or pod that sent it. The error comes
- * from the address asked for: the kernel takes none that comes in from an address of its own.
- */
-__noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				const struct c25_overlay *o, __u32 reason)
-{
-	struct c25_icmp e = { .reason = reason };
-
-	if (!p || !o)
-		return TC_ACT_SHOT;
-	c25_count(skb, l2, reason);
-	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
-	if (!c25_icmp_wanted(p))
-		return TC_ACT_SHOT;
-	c25_icmp_filtered(&e, p->v6);
-	if (c25_icmp_make(skb, l2, p, &e, &p->t.dst))
-		return TC_ACT_SHOT;
-	if (l2 && c25_set_macs(skb, o->mac, o->mac))
-		return TC_ACT_SHOT;
-	c25_mark(skb);
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
-}
-
 /* Connector: refuses a peer's packet, back through the tunnel, from the own overlay address. */
 __noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
 			       const struct c25_overlay *o, struct c25_icmp *e)

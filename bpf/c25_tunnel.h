@@ -150,4 +150,13 @@ static __always_inline long c25_to_peer(struct __sk_buff *skb, const __u32 l2,
 	return o->l2 ? c25_to_neighbour(o->ifindex, peer, v6) : bpf_redirect(o->ifindex, 0);
 }
 
+/* The same where the stack is short. */
+__noinline long c25_to_peer_far(struct __sk_buff *skb, __u32 l2, const struct c25_overlay *o,
+				__u32 index, __u32 v6)
+{
+	if (!o)
+		return -1;
+	return c25_to_peer(skb, l2, o, index, v6);
+}
+
 #endif

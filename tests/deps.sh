@@ -11,7 +11,7 @@ packages=(
 [ "${1:-}" = build ] || packages+=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	curl socat ethtool conntrack nftables jq procps bsdextrautils tcpdump
+	curl socat ethtool iperf3 iputils-tracepath conntrack nftables jq procps bsdextrautils tcpdump
 	# container
 	buildah podman runc mmdebstrap
 	# lint

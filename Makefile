@@ -125,10 +125,11 @@ check-binaries: $(UNIT_BIN) $(BPFT_BIN)
 format: ## clang-format decides
 	clang-format -i $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
 
-lint: $(SKEL) ## formatting, clang-tidy, shell scripts
+lint: all ## formatting, clang-tidy, shell scripts, manifests
 	clang-format --dry-run -Werror $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
 	clang-tidy --quiet $(USER_SRC) -- -std=gnu11 $(CPPFLAGS_ALL)
-	shellcheck -x tests/*.sh tests/netns/*.sh .ci/run
+	shellcheck -x $(wildcard tests/*.sh tests/*/*.sh) .ci/run
+	CONN25=$(BUILD)/conn25 tests/run.sh tests/lint/manifests.sh
 
 vmlinux: ## make vmlinux/vmlinux.h again, from the running kernel
 	bpftool btf dump file /sys/kernel/btf/vmlinux format c > vmlinux/vmlinux.h

@@ -119,7 +119,7 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 	if (c25_tunnel_key && c25_tunnel_to(skb, o, peer))
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
 	verdict = TC_ACT_UNSPEC;
-	if (!c25_tunnel_key && l2) {
+	if (!c25_tunnel_key && l2 && m->peer != (p->v6 ? o->via6 : o->via4)) {
 		c25_mark(skb);
 		verdict = c25_to_neighbour(skb->ifindex, peer, p->v6);
 		if (verdict < 0)

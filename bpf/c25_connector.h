@@ -173,7 +173,9 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 /*
  * An error from the uplink: what it quotes went out as this flow's. It comes from the transit
  * address where the real one sent it. Too-big ones of routers come from the connector: a client
- * that checks reverse paths strictly must not lose those. All others keep their router's address.
+ * that checks reverse paths strictly must not lose those. All others keep their router's address,
+ * but not towards a device without Ethernet: those check, as WireGuard does, that what comes out
+ * of a tunnel has an address of its peer.
  */
 __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p)
 {
@@ -199,8 +201,8 @@ __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct 
 	src = &p->t.src;
 	if (c25_addr_eq(src, &f->in.src))
 		src = &f->out.dst;
-	else if (p->v6 ? p->type == ICMPV6_PKT_TOOBIG :
-			 p->type == ICMP_DEST_UNREACH && p->code == ICMP_FRAG_NEEDED)
+	else if (!o->l2 || (p->v6 ? p->type == ICMPV6_PKT_TOOBIG :
+				    p->type == ICMP_DEST_UNREACH && p->code == ICMP_FRAG_NEEDED))
 		src = c25_pick(p->v6, &o->addr4, &o->addr6);
 	c25_tuple_copy(&q->n, &f->out);
 	if (c25_quote_nat(skb, p, q) || c25_nat_addrs(skb, l2, p, src, &f->out.src))

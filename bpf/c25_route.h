@@ -37,7 +37,7 @@ static __always_inline long c25_to_uplink(struct __sk_buff *skb, const __u32 l2,
 	struct c25_dev *dev;
 
 	if (found == BPF_FIB_LKUP_RET_SUCCESS) {
-		if (!l2 && bpf_skb_change_head(skb, ETH_HLEN, 0))
+		if (!l2 && c25_add_eth(skb))
 			return TC_ACT_SHOT;
 		if (c25_set_macs(skb, fib->smac, fib->dmac))
 			return TC_ACT_SHOT;
@@ -46,7 +46,7 @@ static __always_inline long c25_to_uplink(struct __sk_buff *skb, const __u32 l2,
 	dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
 	if (dev && !(dev->flags & C25_DEV_L2))
 		return bpf_redirect(ifindex, 0);
-	if (!l2 && bpf_skb_change_head(skb, ETH_HLEN, 0))
+	if (!l2 && c25_add_eth(skb))
 		return TC_ACT_SHOT;
 	nh.nh_family = fib->family;
 	for (int i = 0; i < 4; i++)

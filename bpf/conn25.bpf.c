@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "c25_maps.h"
+#include "c25_dns.h"
 #include "c25_gate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -48,6 +49,18 @@ SEC("tc")
 int c25_uplink_in_l3(struct __sk_buff *skb)
 {
 	return c25_uplink(skb, 0);
+}
+
+SEC("tc")
+int c25_dns_in(struct __sk_buff *skb)
+{
+	return c25_dns(skb, ETH_HLEN);
+}
+
+SEC("tc")
+int c25_dns_in_l3(struct __sk_buff *skb)
+{
+	return c25_dns(skb, 0);
 }
 
 /* Arms the timer of c25_tick, or hands a running one to this load's callback. The maps that no

@@ -25,6 +25,9 @@
 #define C25_MAX_DEVS   64
 #define C25_MAX_NETS   131072
 #define C25_MAX_APPS   65536
+#define C25_MAX_NAMES  262144
+#define C25_MAX_DNS_TO 1024
+#define C25_MAX_PORTS  4096 /* bridges and their ports on which DNS is taken */
 #define C25_EVENT_RING (256 * 1024)
 
 #pragma GCC diagnostic push
@@ -62,6 +65,7 @@ struct c25_net {
 };
 
 /* c25_peers[index]: an index stays a peer's for as long as anything in the maps names it. */
+#define C25_PEER_NONE      (~0U)
 #define C25_PEER_USED      (1U << 0)
 #define C25_PEER_CONNECTOR (1U << 1)
 
@@ -94,11 +98,13 @@ struct c25_overlay {
 	struct c25_addr underlay4; /* own tunnel end; all zero: the kernel chooses */
 	struct c25_addr underlay6;
 	__u32 ifindex;
-	__u32 mtu; /* longest IP packet */
-	__u32 vni; /* with c25_tunnel_key */
+	__u32 mtu;  /* longest IP packet */
+	__u32 vni;  /* with c25_tunnel_key */
+	__u32 via4; /* c25_peers: the next hop of the magic routes, whose frames need no redirect */
+	__u32 via6; /* C25_PEER_NONE: none */
 	__u8 mac[6];
-	__u8 l2; /* frames start with an Ethernet header */
-	__u8 pad;
+	__u8 l2;        /* frames start with an Ethernet header */
+	__u8 wireguard; /* its peers' allowed IPs hold transit addresses of ours */
 };
 
 /* c25_magic: client, by magic address. */
@@ -284,12 +290,64 @@ struct c25_event {
 	__u8 pad[3];
 };
 
+/* c25_names: domains whose questions are taken, by c25_name_step() over their bytes. */
+#define C25_NAME_EXACT      (1U << 0)
+#define C25_NAME_WILD       (1U << 1)
+#define C25_NAME_EXACT_SELF (1U << 2) /* with EXACT: configured, but its questions go on */
+#define C25_NAME_WILD_SELF  (1U << 3)
+
+struct c25_name {
+	__u8 wire[C25_NAME_LEN]; /* lower case, without the root label; zeroes behind it */
+	__u32 len;
+	__u32 flags;
+};
+
+/* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
+#define C25_DNS_TO_PASS 0
+#define C25_DNS_TO_TAKE 1
+
+/* c25_dns_ports: by interface index: ports of bridges, and bridges whose ports alone are meant.
+ * A bridge takes a packet's socket away, so what a port finds is given to it at the bridge. */
+#define C25_PORT_BRIDGED (1U << 0) /* `mac`: its bridge's own */
+#define C25_PORT_MARKED  (1U << 1) /* only what one of its ports found is taken */
+
+struct c25_dns_port {
+	__u8 mac[6];
+	__u16 flags;
+};
+
+/* c25_socks: the daemon's sockets. They leave the map when it dies. */
+enum c25_sock {
+	C25_SOCK_UDP4,
+	C25_SOCK_UDP6,
+	C25_SOCK_TCP4,
+	C25_SOCK_TCP6,
+	C25_SOCK_MAX,
+};
+
+/* On packets that are given to one of them: routes them to this host. */
+#define C25_MARK      0x0c25
+#define C25_MARK_MASK 0x0fff
+
+/* One step of the hash by which names are found: bytes of a name as in struct c25_name, the last
+ * one first, so that every step that takes up a length byte has the hash of a suffix. */
+static inline __u64 c25_name_step(__u64 hash, __u8 byte)
+{
+	return (hash ^ byte) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Before the first step. `cookie`: c25_meta's. */
+static inline __u64 c25_name_start(__u32 cookie)
+{
+	return ((__u64)cookie << 32 | cookie) * 0xd6e8feb86659fd93ULL;
+}
+
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct c25_meta) == 48, "layout");
 _Static_assert(sizeof(struct c25_peer) == 120, "layout");
 _Static_assert(sizeof(struct c25_dev) == 48, "layout");
-_Static_assert(sizeof(struct c25_overlay) == 84, "layout");
+_Static_assert(sizeof(struct c25_overlay) == 92, "layout");
 _Static_assert(sizeof(struct c25_magic) == 48, "layout");
 _Static_assert(sizeof(struct c25_transit) == 48, "layout");
 _Static_assert(sizeof(struct c25_lease) == 320, "layout");
@@ -304,6 +362,7 @@ _Static_assert(sizeof(struct c25_tick) == 32, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
+_Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*
  * Every packet that a program touches ends in exactly one of these: name, whether it was
@@ -346,6 +405,13 @@ _Static_assert(sizeof(struct c25_app) == 256, "layout");
 	X(ICMP_NO_FLOW, 1, "ICMP error that quotes no flow")                                       \
 	X(REVOKED, 1, "flow no longer allowed")                                                    \
 	X(REROUTED, 1, "route left the flow's uplink, whose address it uses: flow ended")          \
+	X(DNS_OTHER, 0, "DNS question for a name that is not configured, left alone")              \
+	X(DNS_TAKEN, 0, "DNS question for a configured name, given to the daemon")                 \
+	X(DNS_TCP_TAKEN, 0, "DNS over TCP, given to the daemon")                                   \
+	X(DNS_TCP_OTHER, 0, "DNS over TCP that is not the daemon's, left alone")                   \
+	X(DNS_REFUSED, 0, "no daemon: question for a configured name answered REFUSED")            \
+	X(DNS_OPEN, 0, "no daemon: question for a configured name let go on")                      \
+	X(DNS_CLOSED, 1, "no daemon: question for a configured name that could not be answered")   \
 	X(INTERNAL, 1, "a kernel helper failed")
 
 enum c25_reason {

@@ -11,9 +11,10 @@ packages=(
 [ "${1:-}" = build ] || packages+=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	curl socat ethtool iperf3 iputils-tracepath conntrack nftables jq procps bsdextrautils tcpdump
+	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
+	iperf3 iputils-tracepath wireguard-go wireguard-tools
 	# container
-	buildah podman runc mmdebstrap
+	buildah podman runc mmdebstrap yq
 	# lint
 	clang-format clang-tidy shellcheck
 )

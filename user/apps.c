@@ -60,9 +60,9 @@ void apps_free(struct apps *a)
 {
 	struct app *app, *next;
 
+	HASH_CLEAR(by_name, a->by_name);
 	HASH_ITER (by_id, a->by_id, app, next) {
 		HASH_DELETE(by_id, a->by_id, app);
-		HASH_DELETE(by_name, a->by_name, app);
 		free(app);
 	}
 	free(a);

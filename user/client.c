@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include "client_int.h"
+#include "client_resolve.h"
 #include "dns_name.h"
 #include "log.h"
 #include "peerapi_msg.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SWEEP_MS 5000
+#define SWEEP_MS 1000
 
 /* One answer that waits for connectors; lives until the last of its leases is settled. */
 struct hold_wait {
@@ -92,33 +93,35 @@ static void settled(struct registrar_wait *wait, struct lease *l, enum registrar
 
 static uint32_t round_ttl(uint32_t ttl, uint64_t now)
 {
-	uint64_t rest = (now + ttl) % EXPIRY_STEP;
+	uint64_t rest;
 
-	return rest && ttl < LEASE_MAX_TTL ? ttl + EXPIRY_STEP - (uint32_t)rest : ttl;
+	if (ttl < LEASE_MIN_TTL)
+		ttl = LEASE_MIN_TTL;
+	if (ttl > LEASE_MAX_TTL - EXPIRY_STEP)
+		ttl = LEASE_MAX_TTL - EXPIRY_STEP;
+	rest = (now + ttl) % EXPIRY_STEP;
+	return rest ? ttl + EXPIRY_STEP - (uint32_t)rest : ttl;
 }
 
 /* The record must be in the map before anyone hears of the lease. */
 static int lend(struct client *c, struct lease **out, const char *domain,
-		const struct dns_plan_addr *a, uint32_t app)
+		const struct dns_plan_addr *a, const struct client_app *app)
 {
 	uint64_t now = client_now_s();
-	uint32_t ttl = round_ttl(a->ttl > LEASE_MIN_TTL ? a->ttl : LEASE_MIN_TTL, now);
+	uint32_t ttl = round_ttl(a->ttl, now);
 	struct lease *l = lease_find(c->leases, domain, &a->real);
 	struct c25_lease record;
 	int err;
 
-	if (l && l->state == C25_LEASE_LIVE && l->app == app && l->expires >= now + ttl) {
+	if (l && l->state == C25_LEASE_LIVE && l->app == app->id && l->expires >= now + ttl) {
 		*out = l;
 		return 0;
 	}
-	err = lease_lend(c->leases, &l, domain, &a->real, app, ttl, now);
+	err = lease_lend(c->leases, &l, domain, &a->real, app->id, ttl, now);
 	if (err)
 		return err;
-	if (l->app != app) {
-		registrar_release(c->registrar, l);
-		l->app = app;
-		l->state = C25_LEASE_PENDING;
-	}
+	if (l->app != app->id)
+		client_retarget(c, l, app);
 	record = lease_record(l);
 	err = maps_lease_put(c->deps.maps, &l->magic, &record);
 	if (err && l->state == C25_LEASE_PENDING) {
@@ -131,7 +134,7 @@ static int lend(struct client *c, struct lease **out, const char *domain,
 
 /* The lease of one address, or NULL with its state set. */
 static struct lease *lend_addr(struct client *c, const char *domain, struct dns_plan_addr *a,
-			       uint32_t app)
+			       const struct client_app *app)
 {
 	struct lease *l;
 	int err = lend(c, &l, domain, a, app);
@@ -163,20 +166,21 @@ static struct hold *hold_new(struct client *c, struct dns_query *query, size_t n
 static void answered(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
 		     struct dns_plan *plan)
 {
-	uint32_t connectors[REGISTRAR_MAX_CONNECTORS], app_id;
+	const struct client_app *to;
+	const uint32_t *connectors;
 	struct client *c = ctx;
 	char domain[DNS_MAX_TEXT];
 	struct hold *h = NULL;
-	size_t n;
 
 	/* The netmap may have changed since the question went out. */
 	app = match(c, q);
-	if (app == DNS_MATCH_PASS || apps_id(c->deps.apps, c->nm->apps[app].name, &app_id)) {
+	to = app == DNS_MATCH_PASS ? NULL : client_app(c, app);
+	if (!to) {
 		dns_query_fail(query);
 		return;
 	}
 	dns_name_text(domain, q->name);
-	n = client_connectors(c, &c->nm->apps[app], connectors);
+	connectors = client_resolve_order(c->resolve, to);
 	for (size_t i = 0; i < plan->n_addrs; i++) {
 		struct dns_plan_addr *a = &plan->addrs[i];
 		struct hold_wait *w;
@@ -184,10 +188,10 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 
 		if (a->state != DNS_ADDR_WANTED)
 			continue;
-		l = lend_addr(c, domain, a, app_id);
+		l = lend_addr(c, domain, a, to);
 		if (!l)
 			continue;
-		if (l->state == C25_LEASE_LIVE && registrar_healthy(c->registrar, l->peer)) {
+		if (l->state == C25_LEASE_LIVE && registrar_holds(l)) {
 			a->magic = l->magic;
 			a->state = DNS_ADDR_GRANTED;
 			continue;
@@ -202,7 +206,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 		*w = (struct hold_wait){ .hold = h, .addr = a, .linked = true };
 		w->wait.settled = settled;
 		h->pending++;
-		registrar_want(c->registrar, l, connectors, n, &w->wait, client_now_ms(c));
+		registrar_want(c->registrar, l, connectors, to->n, &w->wait, client_now_ms(c));
 	}
 	if (!h) {
 		dns_query_finish(query);
@@ -230,11 +234,26 @@ static void dropped(void *ctx, struct dns_query *query)
 	free(h);
 }
 
+static bool ask(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
+		const uint8_t *msg, size_t len)
+{
+	struct client *c = ctx;
+
+	return client_resolve_ask(c->resolve, query, app, msg, len);
+}
+
+static void unask(void *ctx, struct dns_query *query)
+{
+	client_resolve_unask(query);
+}
+
 static const struct dns_proxy_ops proxy_ops = {
 	.match = match,
 	.answered = answered,
 	.dropped = dropped,
 	.families = families,
+	.ask = ask,
+	.unask = unask,
 };
 
 static void on_sweep(uv_timer_t *t)
@@ -247,6 +266,8 @@ static void on_tick(uv_timer_t *t)
 	struct client *c = t->data;
 	uint64_t now = client_now_ms(c), next = registrar_tick(c->registrar, now);
 
+	if (client_fail_unsent(c))
+		next = now;
 	if (next != UINT64_MAX)
 		uv_timer_start(t, on_tick, next > now ? next - now : 0, 0);
 }
@@ -283,6 +304,7 @@ void client_free(struct client *c)
 {
 	if (c->proxy)
 		dns_proxy_free(c->proxy);
+	client_resolve_free(c->resolve);
 	if (c->registrar)
 		registrar_free(c->registrar);
 	if (c->leases)
@@ -290,6 +312,8 @@ void client_free(struct client *c)
 	if (c->domains)
 		domains_free(c->domains);
 	client_quarantine_free(c);
+	client_requests_free(c);
+	free(c->apps);
 	uv_timer_stop(&c->tick);
 	uv_close((uv_handle_t *)&c->sweep, sweep_closed);
 }
@@ -305,7 +329,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	c->deps = *deps;
 	c->nm = nm;
 	start_timers(c);
-	err = domains_new(&c->domains, nm);
+	c->apps = calloc(nm->n_apps + 1, sizeof(*c->apps));
+	err = c->apps ? domains_new(&c->domains, nm) : -ENOMEM;
 	if (!err)
 		err = lease_table_new(&c->leases, config->max_mappings);
 	if (!err)
@@ -313,6 +338,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	if (!err)
 		err = registrar_new(&c->registrar, &client_registrar_ops, c,
 				    config->answer_timeout);
+	if (!err)
+		err = client_resolve_new(&c->resolve, c);
 	if (!err)
 		err = dns_proxy_new(&c->proxy, deps->loop, &proxy_ops, c, config->dns_upstream.v,
 				    config->dns_upstream.n);
@@ -340,17 +367,45 @@ int client_listen(struct client *c, const struct config_socks *socks)
 	return 0;
 }
 
+static int intercept_family(struct client *c, int family, enum c25_sock udp, enum c25_sock tcp)
+{
+	int fds[2], err;
+
+	err = dns_proxy_intercept(c->proxy, family, &fds[0], &fds[1]);
+	if (!err)
+		err = maps_sock_put(c->deps.maps, udp, fds[0]);
+	if (!err)
+		err = maps_sock_put(c->deps.maps, tcp, fds[1]);
+	return err;
+}
+
+int client_intercept(struct client *c)
+{
+	int err = intercept_family(c, AF_INET, C25_SOCK_UDP4, C25_SOCK_TCP4), err6 = 0;
+
+	if (!err)
+		err6 = intercept_family(c, AF_INET6, C25_SOCK_UDP6, C25_SOCK_TCP6);
+	/* Those of a host without IPv6. */
+	if (err6 != -EAFNOSUPPORT && err6 != -EADDRNOTAVAIL)
+		err = err ?: err6;
+	return err ? log_errno(-err, "open the sockets for intercepted DNS") : 0;
+}
+
 int client_reload(struct client *c, const struct netmap *nm)
 {
+	struct client_app *apps = calloc(nm->n_apps + 1, sizeof(*apps));
 	struct domains *domains;
-	int err = domains_new(&domains, nm);
+	int err = apps ? domains_new(&domains, nm) : -ENOMEM;
 
 	if (!err) {
 		domains_free(c->domains);
 		c->domains = domains;
+		free(c->apps);
+		c->apps = TAKE_PTR(apps);
 		c->nm = nm;
 		err = lease_set_pools(c->leases, nm->pools);
 	}
+	free(apps);
 	if (err)
 		return log_errno(-err, "take up the netmap");
 	client_reassign(c);

@@ -6,16 +6,32 @@
 #include "client.h"
 #include "domains.h"
 
+/* What the netmap in force says of one app. */
+struct client_app {
+	bool known;  /* else: not asked for yet */
+	uint32_t id; /* c25_apps */
+	size_t n;
+	uint32_t connectors[REGISTRAR_MAX_CONNECTORS]; /* in this client's order, by number */
+};
+
+struct client_resolve; /* client_resolve.h */
+struct request;        /* to a connector, under way; client_register.c */
+
 struct client {
 	struct client_deps deps;
+	struct client_app *apps; /* as the netmap's */
 	const struct netmap *nm;
 	struct domains *domains;
 	struct lease_table *leases;
 	struct registrar *registrar;
 	struct dns_proxy *proxy;
+	struct client_resolve *resolve;
 	struct quarantine *quarantine_first, *quarantine_last;
-	uv_timer_t tick;  /* the registrar's next deadline */
-	uv_timer_t sweep; /* leases that may have ended */
+	uv_timer_t tick;          /* the registrar's next deadline */
+	uv_timer_t sweep;         /* leases that may have ended */
+	struct c25_addr sweep_at; /* the next lease to look at */
+	struct request *requests;
+	struct request *unsent; /* those of them that could not be made */
 	struct client_stats stats;
 };
 
@@ -25,15 +41,23 @@ uint64_t client_now_s(void);
 
 /* client_register.c */
 extern const struct registrar_ops client_registrar_ops;
-/* Connectors of the app in this client's order of preference, by number. */
-size_t client_connectors(const struct client *c, const struct netmap_app *app,
-			 uint32_t out[REGISTRAR_MAX_CONNECTORS]);
+/* By index in the netmap's apps. NULL: it could not be given a number. Good until a reload. */
+const struct client_app *client_app(struct client *c, size_t index);
+/* A connector's entry in the netmap in force, NULL: it has none. */
+const struct netmap_node *client_node(const struct client *c, uint32_t connector);
+/* Own address of the family that the URL's host is spelled in; NULL: any. */
+const struct c25_addr *client_source(const struct client *c, const char *base);
+/* Fail the requests that could not be made; whether there were any. */
+bool client_fail_unsent(struct client *c);
+void client_requests_free(struct client *c);
 /* Run the registrar before the loop sleeps again. */
 void client_tick_soon(struct client *c);
 
 /* client_lease.c */
 int client_restore(struct client *c);
 void client_sweep(struct client *c);
+/* Its domain belongs to this app now, or the app's connectors changed. */
+void client_retarget(struct client *c, struct lease *l, const struct client_app *app);
 /* End a lease on both ends; its addresses rest in quarantine. */
 void client_end_lease(struct client *c, struct lease *l);
 /* What a new netmap means for the leases in being. */

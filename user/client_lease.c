@@ -9,8 +9,9 @@
 
 /* A lease over its TTL lives on while packets used it within this time: the longest that an
  * established TCP connection may be silent (RFC 5382, REQ-5). */
-#define LEASE_IDLE    7440
-#define SWEEP_AT_MOST 4096 /* leases asked about in one turn: each costs two map look-ups */
+#define LEASE_IDLE  7440
+#define LEASE_GRACE 60   /* its answer was held for a while, and counts its TTL from then */
+#define SWEEP_SLICE 2048 /* leases looked at in one turn: each may cost two map look-ups */
 
 /* A record that only keeps addresses from being lent, until `expires`. Oldest first. */
 struct quarantine {
@@ -39,7 +40,9 @@ static void quarantine_expire(struct client *c, uint64_t now)
 	while (c->quarantine_first && c->quarantine_first->expires <= now) {
 		struct quarantine *q = c->quarantine_first;
 
-		maps_lease_del(c->deps.maps, &q->magic);
+		/* The address may have been lent again already: then the record is the new one's. */
+		if (!lease_by_magic(c->leases, &q->magic))
+			maps_lease_del(c->deps.maps, &q->magic);
 		c->quarantine_first = q->next;
 		if (!q->next)
 			c->quarantine_last = NULL;
@@ -69,6 +72,9 @@ void client_end_lease(struct client *c, struct lease *l)
 	maps_lease_put(c->deps.maps, &magic, &record);
 	quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	if (c->deps.wg)
+		wg_sync_drop(c->deps.wg, &l->transit);
+	l->state = C25_LEASE_QUARANTINE;
 	registrar_release(c->registrar, l);
 	lease_end(c->leases, l, now);
 	c->stats.leases_ended++;
@@ -87,21 +93,55 @@ static uint64_t last_used(const struct client *c, const struct lease *l)
 	return seen;
 }
 
+/* NULL: this node may not use it, or is itself its connector. */
+static const struct client_app *app_of(struct client *c, const struct lease *l)
+{
+	size_t index = client_match(c, l->domain);
+
+	return index == DOMAINS_NONE || index == DOMAINS_SELF ? NULL : client_app(c, index);
+}
+
+static void nobody_waits(struct registrar_wait *w, struct lease *l, enum registrar_outcome outcome,
+			 int code)
+{
+	(void)l;
+	(void)outcome;
+	(void)code;
+	free(w);
+}
+
+/* One that was live and then refused may be taken back: a connector may only have read the new
+ * netmap later than this node did, or before it. */
+static void ask_again(struct client *c, struct lease *l, const struct client_app *app)
+{
+	struct registrar_wait *w;
+
+	if (l->state != C25_LEASE_PENDING || l->peer == LEASE_NO_PEER)
+		return;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return;
+	w->settled = nobody_waits;
+	registrar_want(c->registrar, l, app->connectors, app->n, w, client_now_ms(c));
+}
+
 struct sweep {
 	struct client *c;
 	uint64_t now;
-	size_t asked;
 };
 
 static int sweep_one(struct lease *l, void *ctx)
 {
+	const struct client_app *app;
 	struct sweep *s = ctx;
 	uint64_t seen;
 
-	if (l->expires > s->now)
+	if (l->expires + LEASE_GRACE > s->now) {
+		app = l->state == C25_LEASE_PENDING ? app_of(s->c, l) : NULL;
+		if (app)
+			ask_again(s->c, l, app);
 		return 0;
-	if (++s->asked > SWEEP_AT_MOST)
-		return 1;
+	}
 	seen = last_used(s->c, l);
 	if (!seen || seen + LEASE_IDLE <= s->now)
 		client_end_lease(s->c, l);
@@ -113,7 +153,7 @@ void client_sweep(struct client *c)
 	struct sweep s = { .c = c, .now = client_now_s() };
 
 	quarantine_expire(c, s.now);
-	lease_each(c->leases, sweep_one, &s);
+	lease_each_from(c->leases, &c->sweep_at, SWEEP_SLICE, sweep_one, &s);
 	client_tick_soon(c);
 }
 
@@ -123,14 +163,23 @@ struct restore {
 	size_t leases, dropped;
 };
 
+/* As lease_restore() has it: no record may keep an address for longer than any quarantine. */
+static uint64_t rest_until(const struct c25_lease *record, uint64_t now)
+{
+	return record->expires < now + LEASE_QUARANTINE ? record->expires : now + LEASE_QUARANTINE;
+}
+
 static int restore_one(const void *key, const void *value, void *ctx)
 {
 	const struct c25_lease *record = value;
 	const struct c25_addr *magic = key;
 	struct restore *r = ctx;
 	struct lease *l = NULL;
-	int err = lease_restore(r->c->leases, &l, magic, record, r->now);
+	int err = -EINVAL;
 
+	/* A connector that never had this number can neither be told nor asked. */
+	if (record->state != C25_LEASE_LIVE || peers_id(r->c->deps.peers, record->peer))
+		err = lease_restore(r->c->leases, &l, magic, record, r->now);
 	if (err == -ENOMEM)
 		return err;
 	if (err) {
@@ -139,7 +188,7 @@ static int restore_one(const void *key, const void *value, void *ctx)
 		return 0;
 	}
 	if (record->state == C25_LEASE_QUARANTINE) {
-		quarantine_add(r->c, magic, record->expires);
+		quarantine_add(r->c, magic, rest_until(record, r->now));
 		return 0;
 	}
 	r->leases++;
@@ -181,19 +230,17 @@ static int sort_quarantine(struct client *c)
 }
 
 /* A mapping without a record is nobody's: the daemon died between two writes. */
-struct stray {
+struct strays {
 	struct client *c;
 	struct c25_addr (*pairs)[2];
 	size_t n, size;
 };
 
-static int find_stray(const void *key, const void *value, void *ctx)
+static int stray_add(struct strays *s, const struct c25_addr *magic, const struct c25_addr *transit)
 {
-	const struct c25_magic *m = value;
-	struct stray *s = ctx;
-	const struct lease *l = lease_by_magic(s->c->leases, key);
+	const struct lease *l = lease_by_magic(s->c->leases, magic);
 
-	if (l && addr_equal(&l->transit, &m->transit))
+	if (l && addr_equal(&l->transit, transit))
 		return 0;
 	if (s->n == s->size) {
 		size_t size = s->size ? 2 * s->size : 64;
@@ -204,20 +251,36 @@ static int find_stray(const void *key, const void *value, void *ctx)
 		s->pairs = more;
 		s->size = size;
 	}
-	s->pairs[s->n][0] = *(const struct c25_addr *)key;
-	s->pairs[s->n++][1] = m->transit;
+	s->pairs[s->n][0] = *magic;
+	s->pairs[s->n++][1] = *transit;
 	return 0;
 }
 
-static int remove_strays(struct client *c)
+static int look_out(const void *magic, const void *value, void *ctx)
 {
-	struct stray s = { .c = c };
-	int err = maps_each(c->deps.maps, MAP_MAGIC, find_stray, &s);
+	return stray_add(ctx, magic, &((const struct c25_magic *)value)->transit);
+}
 
-	for (size_t i = 0; i < s.n; i++)
-		maps_client_del(c->deps.maps, &s.pairs[i][0], &s.pairs[i][1]);
+static int look_back(const void *transit, const void *value, void *ctx)
+{
+	return stray_add(ctx, &((const struct c25_transit *)value)->magic, transit);
+}
+
+/* Of a pair that does not belong together only what is nobody's goes. */
+static int remove_strays(struct client *c, int (*look)(const void *, const void *, void *),
+			 enum map_id map)
+{
+	struct strays s = { .c = c };
+	int err = maps_each(c->deps.maps, map, look, &s);
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (map == MAP_MAGIC)
+			maps_magic_del(c->deps.maps, &s.pairs[i][0]);
+		else
+			maps_transit_del(c->deps.maps, &s.pairs[i][1]);
+	}
 	if (s.n)
-		log_warn("%zu mappings without a lease were removed", s.n);
+		log_warn("%zu entries of %s without a lease were removed", s.n, maps_name(map));
 	free(s.pairs);
 	return err;
 }
@@ -231,7 +294,9 @@ int client_restore(struct client *c)
 	if (!err)
 		err = sort_quarantine(c);
 	if (!err)
-		err = remove_strays(c);
+		err = remove_strays(c, look_out, MAP_MAGIC);
+	if (!err)
+		err = remove_strays(c, look_back, MAP_TRANSIT);
 	if (err)
 		return err;
 	if (r.leases)
@@ -242,51 +307,47 @@ int client_restore(struct client *c)
 	return 0;
 }
 
-static void nobody_waits(struct registrar_wait *w, struct lease *l, enum registrar_outcome outcome,
-			 int code)
+void client_retarget(struct client *c, struct lease *l, const struct client_app *app)
 {
-	(void)l;
-	(void)outcome;
-	(void)code;
-	free(w);
-}
+	bool moved = l->app != app->id;
 
-/* Have it registered anew, with nobody waiting for the answer. */
-static void move_lease(struct client *c, struct lease *l, const uint32_t *connectors, size_t n)
-{
-	struct registrar_wait *w = calloc(1, sizeof(*w));
-
-	if (!w)
-		return;
-	w->settled = nobody_waits;
-	registrar_want(c->registrar, l, connectors, n, w, client_now_ms(c));
+	l->app = app->id;
+	/* Who waits for it asked under another app's name. */
+	if (moved && l->state != C25_LEASE_LIVE)
+		registrar_release(c->registrar, l);
+	registrar_candidates(c->registrar, l, app->connectors, app->n, client_now_ms(c));
+	if (moved)
+		registrar_changed(c->registrar, l, client_now_ms(c));
 }
 
 static int reassign_one(struct lease *l, void *ctx)
 {
-	uint32_t connectors[REGISTRAR_MAX_CONNECTORS], app_id;
 	struct client *c = ctx;
-	size_t app = client_match(c, l->domain), n, i;
+	const struct client_app *app = app_of(c, l);
 
-	if (app == DOMAINS_NONE || app == DOMAINS_SELF ||
-	    apps_id(c->deps.apps, c->nm->apps[app].name, &app_id)) {
+	if (!app || !app->n) {
 		client_end_lease(c, l);
 		return 0;
 	}
-	if (l->state != C25_LEASE_LIVE)
-		return 0;
-	n = client_connectors(c, &c->nm->apps[app], connectors);
-	for (i = 0; i < n && connectors[i] != l->peer; i++)
-		;
-	if (i < n && l->app == app_id)
-		return 0;
-	registrar_release(c->registrar, l);
-	l->app = app_id;
-	move_lease(c, l, connectors, n);
+	client_retarget(c, l, app);
+	ask_again(c, l, app);
 	return 0;
+}
+
+/* After the leases know their other connectors: what these held moves there. */
+static void drop_gone(struct client *c)
+{
+	for (uint32_t i = 0; i < C25_MAX_PEERS; i++) {
+		const char *id = peers_id(c->deps.peers, i);
+		const struct netmap_node *node = id ? netmap_node_by_id(c->nm, id) : NULL;
+
+		if (id && (!node || !node->connector))
+			registrar_drop_connector(c->registrar, i, client_now_ms(c));
+	}
 }
 
 void client_reassign(struct client *c)
 {
 	lease_each(c->leases, reassign_one, c);
+	drop_gone(c);
 }

@@ -8,38 +8,47 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 /* The registrar gives a request up long before; this only frees what a dead peer holds. */
 #define REQUEST_TIMEOUT_MS 5000
 
 struct request {
 	struct client *client;
+	struct request *prev, *next;
+	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
+	size_t n; /* of transit[]; 0 where no WireGuard device is to carry them */
+	struct c25_addr transit[];
 };
 
-static const struct netmap_node *node_of(const struct client *c, uint32_t connector)
+const struct netmap_node *client_node(const struct client *c, uint32_t connector)
 {
 	const char *id = peers_id(c->deps.peers, connector);
 
 	return id ? netmap_node_by_id(c->nm, id) : NULL;
 }
 
-size_t client_connectors(const struct client *c, const struct netmap_app *app,
-			 uint32_t out[REGISTRAR_MAX_CONNECTORS])
+const struct client_app *client_app(struct client *c, size_t index)
 {
-	size_t nodes[REGISTRAR_MAX_CONNECTORS], n, used = 0;
+	const struct netmap_app *app = &c->nm->apps[index];
+	struct client_app *a = &c->apps[index];
+	size_t nodes[REGISTRAR_MAX_CONNECTORS], n;
 
+	if (a->known)
+		return a;
+	if (apps_id(c->deps.apps, app->name, &a->id))
+		return NULL;
 	n = policy_connectors(c->nm, app, netmap_self(c->nm), nodes, REGISTRAR_MAX_CONNECTORS);
-	if (n > REGISTRAR_MAX_CONNECTORS)
-		n = REGISTRAR_MAX_CONNECTORS;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t index = peers_index(c->deps.peers, c->nm->nodes[nodes[i]].id);
+	for (size_t i = 0; i < n && i < REGISTRAR_MAX_CONNECTORS; i++) {
+		uint32_t peer = peers_index(c->deps.peers, c->nm->nodes[nodes[i]].id);
 
-		if (index != PEERS_NONE)
-			out[used++] = index;
+		if (peer != PEERS_NONE)
+			a->connectors[a->n++] = peer;
 	}
-	return used;
+	a->known = true;
+	return a;
 }
 
 static void count_codes(struct client *c, const int *codes, size_t n)
@@ -49,6 +58,26 @@ static void count_codes(struct client *c, const int *codes, size_t n)
 	for (size_t i = 0; i < n; i++)
 		c->stats.registrations[codes[i] >= 0 && (size_t)codes[i] < last ? (size_t)codes[i] :
 										  last]++;
+}
+
+/* The device must carry those agreed to before anyone is told. */
+static int take_codes(struct request *r, const int *codes, size_t n, const char *epoch)
+{
+	struct client *c = r->client;
+	size_t used = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < n && i < r->n; i++)
+		if (!codes[i])
+			r->transit[used++] = r->transit[i];
+	if (used)
+		err = wg_sync_carry(c->deps.wg, r->transit, used, r->connector);
+	if (err)
+		return err;
+	registrar_reply(c->registrar, r->connector, r->id, codes, n, epoch, client_now_ms(c));
+	if (used)
+		wg_sync_check(c->deps.wg, r->transit, used, r->connector);
+	return 0;
 }
 
 static int take_reply(struct request *r, const char *body, size_t len)
@@ -73,10 +102,9 @@ static int take_reply(struct request *r, const char *body, size_t len)
 				  response.results[i].message ? response.results[i].message : "");
 	}
 	count_codes(c, codes, response.n_results);
-	registrar_reply(c->registrar, r->connector, r->id, codes, response.n_results,
-			response.epoch, client_now_ms(c));
+	err = take_codes(r, codes, response.n_results, response.epoch);
 	peerapi_response_clear(&response);
-	return 0;
+	return err;
 }
 
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
@@ -84,20 +112,21 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	_cleanup_free_ struct request *r = ctx;
 	struct client *c = r->client;
 
+	DL_DELETE(c->requests, r);
 	if (status != 200 || take_reply(r, body, len)) {
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
 			  !status       ? error :
-			  status == 200 ? "answer not readable" :
+			  status == 200 ? "answer not readable, or its addresses not carried" :
 					  "refused the request");
 		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
 	}
 	client_tick_soon(c);
 }
 
-/* Own address of the family of the URL's host; else whichever there is. */
-static const struct c25_addr *source_for(const struct netmap_node *self, const char *base)
+const struct c25_addr *client_source(const struct client *c, const char *base)
 {
+	const struct netmap_node *self = netmap_self(c->nm);
 	const char *host = strstr(base, "://");
 	bool v6 = host && host[3] == '[';
 
@@ -110,7 +139,7 @@ static const struct c25_addr *source_for(const struct netmap_node *self, const c
 static int post(struct client *c, struct request *r, struct lease *const *leases, size_t n,
 		const struct c25_addr *release, size_t n_release)
 {
-	const struct netmap_node *node = node_of(c, r->connector);
+	const struct netmap_node *node = client_node(c, r->connector);
 	_cleanup_free_ struct peerapi_item *items = calloc(n + 1, sizeof(*items));
 	struct peerapi_request msg = {
 		.items = items,
@@ -138,24 +167,17 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 	body = peerapi_request_print(&msg);
 	if (!body)
 		return -ENOMEM;
-	return peerapi_client_post(c->deps.http, node->peer_api, PEERAPI_PATH,
-				   source_for(netmap_self(c->nm), node->peer_api), body,
-				   REQUEST_TIMEOUT_MS, request_done, r);
-}
-
-/* A request that could not even be made fails like one that was not answered, but not from
- * within send(): the failure waits for the next turn of the loop. */
-static void failed_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void failed_now(uv_timer_t *t)
-{
-	struct request *r = t->data;
-
-	uv_close((uv_handle_t *)t, failed_closed);
-	request_done(r, 0, NULL, 0, "request could not be made");
+	return peerapi_client_send(c->deps.http,
+				   &(struct peerapi_post){
+					   .base = node->peer_api,
+					   .path = PEERAPI_PATH,
+					   .source = client_source(c, node->peer_api),
+					   .type = "application/json",
+					   .body = body,
+					   .len = strlen(body),
+					   .timeout_ms = REQUEST_TIMEOUT_MS,
+				   },
+				   request_done, r, &r->call);
 }
 
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
@@ -163,28 +185,69 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 size_t n_release)
 {
 	struct client *c = ctx;
-	struct request *r = calloc(1, sizeof(*r));
-	uv_timer_t *t;
+	size_t carried = c->deps.wg ? n : 0;
+	struct request *r = calloc(1, sizeof(*r) + carried * sizeof(r->transit[0]));
 
 	if (!r)
 		return; /* the registrar gives it up by time */
-	*r = (struct request){ .client = c, .connector = connector, .id = request };
+	r->client = c;
+	r->connector = connector;
+	r->id = request;
+	for (; r->n < carried; r->n++)
+		r->transit[r->n] = leases[r->n]->transit;
 	if (!post(c, r, leases, n, release, n_release))
-		return;
-	t = calloc(1, sizeof(*t));
-	if (!t) {
+		DL_APPEND(c->requests, r);
+	else
+		DL_APPEND(c->unsent, r);
+}
+
+static void cancel_request(void *ctx, uint32_t connector, uint64_t request)
+{
+	struct client *c = ctx;
+	struct request *r;
+
+	DL_FOREACH (c->requests, r) {
+		if (r->connector != connector || r->id != request)
+			continue;
+		c->stats.registration_failures++;
+		peerapi_client_cancel(r->call);
+		DL_DELETE(c->requests, r);
 		free(r);
 		return;
 	}
-	uv_timer_init(c->deps.loop, t);
-	t->data = r;
-	uv_timer_start(t, failed_now, 0, 0);
+}
+
+/* A request that could not even be made fails like one that was not answered, but not from within
+ * send(). */
+bool client_fail_unsent(struct client *c)
+{
+	bool any = c->unsent;
+
+	while (c->unsent) {
+		_cleanup_free_ struct request *r = c->unsent;
+
+		DL_DELETE(c->unsent, r);
+		c->stats.registration_failures++;
+		log_debug("connector %s: request could not be made",
+			  peers_id(c->deps.peers, r->connector));
+		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
+	}
+	return any;
+}
+
+void client_requests_free(struct client *c)
+{
+	struct request *r, *next;
+
+	DL_CONCAT(c->requests, c->unsent);
+	DL_FOREACH_SAFE (c->requests, r, next)
+		free(r);
 }
 
 static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
-	struct c25_lease record;
+	struct c25_lease record = lease_record(l);
 	uint32_t before = l->state == C25_LEASE_LIVE ? l->peer : connector;
 	int err;
 
@@ -192,12 +255,13 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector, before, 0);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
-	l->state = C25_LEASE_LIVE;
-	l->peer = connector;
-	record = lease_record(l);
+	record.state = C25_LEASE_LIVE;
+	record.peer = connector;
 	err = maps_lease_put(c->deps.maps, &l->magic, &record);
 	if (err)
 		return log_errno(-err, "write the lease of %s", l->domain);
+	l->state = C25_LEASE_LIVE;
+	l->peer = connector;
 	return 0;
 }
 
@@ -231,6 +295,7 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 
 const struct registrar_ops client_registrar_ops = {
 	.send = send_request,
+	.cancel = cancel_request,
 	.granted = granted,
 	.revoked = revoked,
 	.health = health,

@@ -76,9 +76,9 @@ static int complain(int err, const char *pin)
 
 static size_t rows_of(const struct view *v, const struct part *p)
 {
-	return p->map == MAP_LEASES ? v->n_clients :
+	return p->map == MAP_LEASES ? v->state->n_leases + v->state->n_resting :
 	       p->map == MAP_FLOWS  ? v->n_flows :
-				      v->n_mappings;
+				      v->state->n_mappings;
 }
 
 static int print_part(const struct view *v, const struct part *p, bool json, bool first)
@@ -100,19 +100,6 @@ static int print_part(const struct view *v, const struct part *p, bool json, boo
 	if (t.n_rows)
 		table_print(stdout, &t);
 	return 0;
-}
-
-static int read_parts(struct view *v)
-{
-	int err = 0;
-
-	if (v->maps->fd[MAP_LEASES] >= 0)
-		err = view_read_clients(v);
-	if (!err && v->maps->fd[MAP_FLOWS] >= 0)
-		err = view_read_flows(v);
-	if (!err && v->maps->fd[MAP_MAPPINGS] >= 0)
-		err = view_read_mappings(v);
-	return err;
 }
 
 /* `only`: one part, or NULL for all of them. In JSON every part asked for is there. */
@@ -150,7 +137,7 @@ static int map(const struct part *only, bool json, const char *pin)
 		return EXIT_FAULT;
 	}
 	v.maps = &m;
-	err = read_parts(&v);
+	err = view_read(&v);
 	if (!err)
 		err = print_parts(&v, only, json);
 	view_free(&v);

@@ -3,34 +3,18 @@
 #ifndef CMD_MAP_READ_H
 #define CMD_MAP_READ_H
 
-#include "maps.h"
+#include "state.h"
 #include "table.h"
-
-struct view_client {
-	struct c25_addr magic;
-	struct c25_lease lease;
-	uint32_t flags;                     /* of c25_magic */
-	uint64_t packets, bytes, last_seen; /* both ways */
-};
-
-struct view_mapping {
-	struct c25_mapping_key key;
-	struct c25_mapping mapping; /* with its flows added */
-};
 
 struct view {
 	const struct maps *maps;
-	struct view_client *clients;
-	struct view_mapping *mappings;
+	struct state *state; /* leases and mappings */
 	struct c25_flow *flows;
-	size_t n_clients, n_mappings, n_flows;
-	size_t room; /* of the array that is being read */
+	size_t n_flows, room;
 };
 
 /* 0 or a negative errno. The caller ends with view_free(), also after a failure. */
-int view_read_clients(struct view *v);
-int view_read_flows(struct view *v);
-int view_read_mappings(struct view *v); /* after view_read_flows() */
+int view_read(struct view *v);
 void view_free(struct view *v);
 
 void view_client_row(size_t i, struct table_cell *cells, void *view);

@@ -33,26 +33,6 @@ static void put_endpoint(struct table_cell *cell, const struct c25_addr *a, __be
 		put_addr(cell, a);
 }
 
-static void put_app(struct table_cell *cell, const struct maps *m, uint32_t id)
-{
-	struct c25_app app;
-
-	if (maps_app_get(m, id, &app))
-		app.name[0] = 0;
-	app.name[sizeof(app.name) - 1] = 0;
-	put_text(cell, app.name);
-}
-
-static void put_peer(struct table_cell *cell, const struct maps *m, uint32_t index)
-{
-	struct c25_peer peer;
-
-	if (maps_peer_get(m, index, &peer))
-		peer.id[0] = 0;
-	peer.id[sizeof(peer.id) - 1] = 0;
-	put_text(cell, peer.id);
-}
-
 const struct table_column view_client_columns[] = {
 	{ "DOMAIN", "domain", TABLE_STRING },      { "APP", "app", TABLE_STRING },
 	{ "REAL", "destinationIP", TABLE_STRING }, { "MAGIC", "magicIP", TABLE_STRING },
@@ -63,7 +43,7 @@ const struct table_column view_client_columns[] = {
 };
 const size_t view_client_n = ARRAY_SIZE(view_client_columns);
 
-static const char *lease_state(const struct view_client *c)
+static const char *lease_state(const struct state_lease *c)
 {
 	switch (c->lease.state) {
 	case C25_LEASE_PENDING:
@@ -80,14 +60,14 @@ static const char *lease_state(const struct view_client *c)
 void view_client_row(size_t i, struct table_cell *cells, void *view)
 {
 	const struct view *v = view;
-	const struct view_client *c = &v->clients[i];
+	const struct state_lease *c = &v->state->leases[i];
 
 	put_text(cells++, c->lease.domain);
-	put_app(cells++, v->maps, c->lease.app);
+	put_text(cells++, c->app);
 	put_addr(cells++, &c->lease.real);
 	put_addr(cells++, &c->magic);
 	put_addr(cells++, &c->lease.transit);
-	put_peer(cells++, v->maps, c->lease.peer);
+	put_text(cells++, c->connector);
 	cells++->number = c->packets;
 	cells++->number = c->bytes;
 	cells++->number = c->last_seen;
@@ -111,16 +91,16 @@ const size_t view_mapping_n = ARRAY_SIZE(view_mapping_columns);
 void view_mapping_row(size_t i, struct table_cell *cells, void *view)
 {
 	const struct view *v = view;
-	const struct view_mapping *m = &v->mappings[i];
+	const struct state_mapping *m = &v->state->mappings[i];
 
-	put_peer(cells++, v->maps, m->mapping.peer);
+	put_text(cells++, m->peer);
 	put_addr(cells++, &m->key.client);
-	put_app(cells++, v->maps, m->mapping.app);
+	put_text(cells++, m->app);
 	put_addr(cells++, &m->key.transit);
 	put_addr(cells++, &m->mapping.real);
-	cells++->number = m->mapping.packets;
-	cells++->number = m->mapping.bytes;
-	cells++->number = m->mapping.last_seen;
+	cells++->number = m->packets;
+	cells++->number = m->bytes;
+	cells++->number = m->last_seen;
 	cells->number = m->mapping.registered;
 }
 
@@ -209,6 +189,6 @@ void view_flow_row(size_t i, struct table_cell *cells, void *view)
 	cells++->number = f->bytes[0];
 	cells++->number = f->bytes[1];
 	cells++->number = f->last_seen;
-	put_peer(cells++, v->maps, f->peer);
-	put_app(cells, v->maps, f->app);
+	put_text(cells++, state_peer(v->state, f->peer));
+	put_text(cells, state_app(v->state, f->app));
 }

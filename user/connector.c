@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connector.h"
 
+#include "connector_dns.h"
 #include "log.h"
 #include "peerapi_server.h"
 #include "policy.h"
@@ -23,7 +24,14 @@ struct connector {
 	struct connector_deps deps;
 	const struct netmap *nm;
 	struct peerapi_server *server;
+	struct connector_dns *dns;
 	uv_timer_t expire;
+	uv_timer_t cut; /* in the next turn: flows of mappings that ended in this one */
+	struct ended {
+		struct c25_mapping_key key;
+		bool has_flows;
+	} * ended;
+	size_t n_ended, ended_size;
 	uint64_t heard[C25_MAX_PEERS]; /* CLOCK_BOOTTIME, seconds */
 	uint32_t held[C25_MAX_PEERS];  /* mappings */
 	uint32_t total;
@@ -61,10 +69,70 @@ static int check_quota(const struct connector *c, uint32_t peer, const char **wh
 	return c->nm->n_nodes > 2 && c->held[peer] >= max - max / PEER_SHARE ? -EDQUOT : 0;
 }
 
+/* datapath_revoke() looks at every flow: many mappings together are first asked for theirs. */
+#define CUT_ONE_BY_ONE 4
+
+static int by_transit(const void *a, const void *b)
+{
+	return addr_cmp(&((const struct ended *)a)->key.transit,
+			&((const struct ended *)b)->key.transit);
+}
+
+static int find_flow(uint32_t slot, const struct c25_flow *f, void *ctx)
+{
+	struct connector *c = ctx;
+	struct ended like = { .key.transit = f->out.dst };
+	struct ended *e = bsearch(&like, c->ended, c->n_ended, sizeof(like), by_transit);
+
+	(void)slot;
+	/* Several clients may have ended the same transit address. */
+	while (e && e > c->ended && !by_transit(e - 1, &like))
+		e--;
+	for (; e && e < c->ended + c->n_ended && !by_transit(e, &like); e++)
+		e->has_flows = true;
+	return 0;
+}
+
+static void cut_flows(struct connector *c)
+{
+	bool few = c->n_ended <= CUT_ONE_BY_ONE;
+
+	if (!few) {
+		qsort(c->ended, c->n_ended, sizeof(*c->ended), by_transit);
+		few = maps_flow_each(c->deps.maps, find_flow, c) != 0;
+	}
+	for (size_t i = 0; i < c->n_ended; i++)
+		if (few || c->ended[i].has_flows)
+			datapath_revoke(*c->deps.datapath, &c->ended[i].key);
+	c->n_ended = 0;
+}
+
+static void on_cut(uv_timer_t *t)
+{
+	cut_flows(t->data);
+}
+
+static void cut_later(struct connector *c, const struct c25_mapping_key *key)
+{
+	if (c->n_ended == c->ended_size) {
+		size_t size = c->ended_size ? 2 * c->ended_size : 64;
+		void *more = reallocarray(c->ended, size, sizeof(*c->ended));
+
+		if (!more) {
+			datapath_revoke(*c->deps.datapath, key);
+			return;
+		}
+		c->ended = more;
+		c->ended_size = size;
+	}
+	c->ended[c->n_ended++] = (struct ended){ .key = *key };
+	uv_timer_start(&c->cut, on_cut, 0, 0);
+}
+
 static void forget(struct connector *c, const struct c25_mapping_key *key, uint32_t peer)
 {
 	maps_mapping_del(c->deps.maps, key);
-	datapath_revoke(*c->deps.datapath, key);
+	cut_later(c, key);
 	if (peer < C25_MAX_PEERS && c->held[peer])
 		c->held[peer]--;
 	if (c->total)
@@ -93,16 +161,18 @@ static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_ad
 	*why = "The destination is not reachable through an uplink";
 	if (!uplinks_reach(c->deps.uplinks, real))
 		return -EHOSTUNREACH;
+	*why = "The connector's mapping table is full (--max-mappings)";
+	err = maps_mapping_put(c->deps.maps, &key, real, app_id, index, now_s());
+	if (err)
+		return err;
 	/* Flows of what the address meant before must not meet the new meaning. */
 	if (had && !addr_equal(&old.real, real))
 		datapath_revoke(*c->deps.datapath, &key);
-	*why = "The connector's mapping table is full (--max-mappings)";
-	err = maps_mapping_put(c->deps.maps, &key, real, app_id, index, now_s());
-	if (!err && !had) {
+	if (!had) {
 		c->held[index]++;
 		c->total++;
 	}
-	return err;
+	return 0;
 }
 
 static void op_release(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
@@ -133,6 +203,16 @@ static void op_answered(void *ctx, int code)
 		c->stats.answered[code]++;
 }
 
+static struct dns_proxy *op_resolver(void *ctx)
+{
+	return connector_dns_resolver(((struct connector *)ctx)->dns);
+}
+
+static bool op_covers(void *ctx, const struct netmap_app *app, const uint8_t *name)
+{
+	return connector_dns_covers(((struct connector *)ctx)->dns, app, name);
+}
+
 static const struct peerapi_server_ops server_ops = {
 	.netmap = op_netmap,
 	.epoch = op_epoch,
@@ -140,6 +220,8 @@ static const struct peerapi_server_ops server_ops = {
 	.release = op_release,
 	.heard = op_heard,
 	.answered = op_answered,
+	.resolver = op_resolver,
+	.covers = op_covers,
 };
 
 /* Mappings to end, gathered first: a map is not changed while it is walked. */
@@ -238,14 +320,27 @@ static int recount(struct connector *c)
 
 static void expire_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct connector *c = h->data;
+
+	free(c->ended);
+	free(c);
+}
+
+static void cut_closed(uv_handle_t *h)
+{
+	struct connector *c = h->data;
+
+	uv_close((uv_handle_t *)&c->expire, expire_closed);
 }
 
 void connector_free(struct connector *c)
 {
 	if (c->server)
 		peerapi_server_free(c->server);
-	uv_close((uv_handle_t *)&c->expire, expire_closed);
+	connector_dns_free(c->dns);
+	cut_flows(c);
+	uv_timer_stop(&c->expire);
+	uv_close((uv_handle_t *)&c->cut, cut_closed);
 }
 
 /* Mappings are lost with the pins and only then: so the epoch is the pins' own. */
@@ -271,7 +366,9 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	c->deps = *deps;
 	c->nm = nm;
 	uv_timer_init(deps->loop, &c->expire);
+	uv_timer_init(deps->loop, &c->cut);
 	c->expire.data = c;
+	c->cut.data = c;
 	uv_timer_start(&c->expire, on_expire, EXPIRE_MS, EXPIRE_MS);
 	/* Nobody could be heard while there was no daemon to hear. */
 	for (size_t i = 0; i < C25_MAX_PEERS; i++)
@@ -279,6 +376,8 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	err = read_epoch(c);
 	if (!err)
 		err = recount(c);
+	if (!err)
+		err = connector_dns_new(&c->dns, deps->loop, &deps->config->dns_upstream, nm);
 	if (!err)
 		err = peerapi_server_new(&c->server, deps->loop, &server_ops, c);
 	if (err)
@@ -324,6 +423,8 @@ int connector_listen(struct connector *c, const struct config_socks *socks)
 void connector_reload(struct connector *c, const struct netmap *nm)
 {
 	c->nm = nm;
+	if (connector_dns_reload(c->dns, nm))
+		log_errno(ENOMEM, "take up the apps' names");
 	recount(c);
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,7 +106,7 @@ static void make_parent(const char *path)
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
 
-	strcpy(dir, path);
+	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!slash || slash == dir)
 		return;
@@ -115,7 +117,8 @@ static void make_parent(const char *path)
 /* 0 where nothing is in the way any more. */
 static int clear_stale(const struct sockaddr_un *sa)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* One that is too busy to be reached at once answers all the same. */
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
 	if (fd < 0)
@@ -124,7 +127,7 @@ static int clear_stale(const struct sockaddr_un *sa)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	if (!connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
+	if (!connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) || errno == EAGAIN)
 		return -EADDRINUSE;
 	if (errno != ECONNREFUSED)
 		return -errno;
@@ -140,7 +143,7 @@ static int listen_on(int *out, const char *path)
 
 	if (fd < 0)
 		return -errno;
-	strcpy(sa.sun_path, path);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 	make_parent(path);
 	err = clear_stale(&sa);
 	if (err)
@@ -159,6 +162,7 @@ static int listen_on(int *out, const char *path)
 static int start(struct control *c, uv_loop_t *loop, int fd)
 {
 	const union MHD_DaemonInfo *info;
+	int err;
 
 	c->mhd = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, c,
 				  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
@@ -169,18 +173,23 @@ static int start(struct control *c, uv_loop_t *loop, int fd)
 		return -ENOMEM;
 	}
 	info = MHD_get_daemon_info(c->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+	err = uv_poll_init(loop, &c->poll, info->epoll_fd);
+	if (err) {
+		MHD_stop_daemon(c->mhd);
+		return err;
+	}
 	uv_timer_init(loop, &c->timer);
-	uv_poll_init(loop, &c->poll, info->epoll_fd);
 	c->timer.data = c;
 	c->poll.data = c;
-	return uv_poll_start(&c->poll, UV_READABLE, on_poll);
+	uv_poll_start(&c->poll, UV_READABLE, on_poll);
+	return 0;
 }
 
 int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		const struct control_ops *ops, void *ctx)
 {
 	_cleanup_free_ struct control *c = calloc(1, sizeof(*c));
-	int err, fd;
+	int err, fd = -1;
 
 	if (!c)
 		return log_errno(ENOMEM, "open the control socket");
@@ -188,14 +197,17 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		return log_errno(ENAMETOOLONG, "--control %s", path);
 	c->ops = ops;
 	c->ctx = ctx;
-	strcpy(c->path, path);
+	snprintf(c->path, sizeof(c->path), "%s", path);
 	err = listen_on(&fd, path);
 	if (err == -EADDRINUSE) {
 		log_error("another conn25 runs: the control socket %s answers", path);
 		return err;
 	}
-	if (!err)
+	if (!err) {
 		err = start(c, loop, fd);
+		if (err)
+			unlink(path);
+	}
 	if (err)
 		return log_errno(-err, "open the control socket %s (--control)", path);
 	*out = TAKE_PTR(c);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETTLE_MS 100
 #define MINUTE_MS 60000
@@ -27,13 +28,6 @@ static int read_netmap(struct controller *c, struct netmap **out)
 		log_error("%s: %s%s%s", c->config->netmap, fault.path, fault.path[0] ? ": " : "",
 			  fault.text);
 		return err;
-	}
-	for (size_t i = 0; i < nm->n_apps; i++) {
-		if (nm->apps[i].resolve != NETMAP_RESOLVE_CONNECTOR)
-			continue;
-		log_error("%s: /apps/%zu/resolve: \"connector\" is not built yet; use \"client\"",
-			  c->config->netmap, i);
-		return -ENOSYS;
 	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
@@ -81,11 +75,11 @@ static void events_closed(uv_handle_t *h)
 	free(h);
 }
 
+/* A handle closes in the loop's next turn: another datapath's is another one. */
 static void unwatch_events(struct controller *c)
 {
-	if (c->events_poll)
-		uv_close((uv_handle_t *)c->events_poll, events_closed);
-	c->events_poll = NULL;
+	if (c->events)
+		uv_close((uv_handle_t *)TAKE_PTR(c->events), events_closed);
 }
 
 static int open_datapath(struct controller *c, bool client, bool connector)
@@ -95,6 +89,8 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 		.pin = f->pin,
 		.client = client,
 		.connector = connector,
+		.dns = client && f->n_dns_intercept,
+		.dns_open = f->dns_fail_open,
 		.tunnel_key = overlay_tunnel_key(c->overlay),
 		.nat_lo = f->nat_lo,
 		.nat_hi = f->nat_hi,
@@ -105,10 +101,11 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	struct datapath *old = c->datapath;
 	int err;
 
-	unwatch_events(c);
 	err = datapath_open(&c->datapath, &cfg);
 	if (err)
 		return err;
+	/* Before its descriptor is closed with the old datapath. */
+	unwatch_events(c);
 	if (old)
 		datapath_free(old);
 	c->maps = *datapath_maps(c->datapath);
@@ -117,19 +114,18 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 
 static int watch_events(struct controller *c)
 {
-	uv_poll_t *poll = calloc(1, sizeof(*poll));
 	int err;
 
-	if (!poll)
+	c->events = calloc(1, sizeof(*c->events));
+	if (!c->events)
 		return log_errno(ENOMEM, "watch the ring buffer");
-	err = uv_poll_init(&c->loop, poll, datapath_events_fd(c->datapath));
+	err = uv_poll_init(&c->loop, c->events, datapath_events_fd(c->datapath));
 	if (err) {
-		free(poll);
+		free(TAKE_PTR(c->events));
 		return log_errno(-err, "watch the ring buffer");
 	}
-	c->events_poll = poll;
-	poll->data = c;
-	err = uv_poll_start(poll, UV_READABLE, on_events);
+	c->events->data = c;
+	err = uv_poll_start(c->events, UV_READABLE, on_events);
 	return err ? log_errno(-err, "watch the ring buffer") : 0;
 }
 
@@ -139,25 +135,45 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
+	if (nm != c->synced)
+		controller_forget_via(c);
 	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
+	c->synced = nm;
 	link = overlay_link(c->overlay);
-	err = controller_write_overlay(c, nm);
+	err = peers_sync(c->peers, nm);
 	if (!err)
-		err = peers_sync(c->peers, nm);
+		err = controller_write_overlay(c, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
+	if (c->wg) {
+		err = wg_sync_device(c->wg, link);
+		if (err)
+			return err;
+	}
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
 	if (!err && c->connector)
 		uplinks_sync(c->uplinks, c->datapath, link);
+	if (!err && c->intercept)
+		dns_intercept_sync(c->intercept, c->datapath, link->ifindex);
 	return err;
 }
 
 /* Roles. */
 
+static struct config_socks dns_socks(const struct config *f)
+{
+	struct config_socks socks = f->dns_listen;
+
+	if (!socks.n && !f->dns_listen_off)
+		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
+	return socks;
+}
+
 static int start_client(struct controller *c, const struct netmap *nm)
 {
+	struct config_socks socks = dns_socks(c->config);
 	struct client_deps deps = {
 		.loop = &c->loop,
 		.config = c->config,
@@ -165,8 +181,12 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.peers = c->peers,
 		.apps = c->apps,
 		.http = c->http,
+		.wg = c->wg,
 	};
+	int err = controller_check_upstreams(c, &socks);
 
+	if (err)
+		return err;
 	return client_new(&c->client, &deps, nm);
 }
 
@@ -187,16 +207,10 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 
 static int listen_client(struct controller *c)
 {
-	struct config_socks socks = c->config->dns_listen;
-	int err;
+	struct config_socks socks = dns_socks(c->config);
 
-	if (c->config->dns_listen_off || c->client_listens)
+	if (c->client_listens)
 		return 0;
-	if (!socks.n)
-		sock_parse(&socks.v[socks.n++], "127.0.0.1:53", 0);
-	err = controller_check_upstreams(c, &socks);
-	if (err)
-		return err;
 	c->client_listens = true;
 	return client_listen(c->client, &socks);
 }
@@ -262,6 +276,8 @@ static void apply(struct controller *c, struct netmap *nm)
 	bool moved = !same_addresses(old, nm);
 
 	c->nm = nm;
+	if (c->wg)
+		wg_sync_netmap(c->wg, nm, c->peers);
 	add_roles(c, nm);
 	if (c->connector && moved)
 		restart_connector(c, nm);
@@ -270,6 +286,7 @@ static void apply(struct controller *c, struct netmap *nm)
 	if (c->connector)
 		connector_reload(c->connector, nm);
 	sync_kernel(c, nm);
+	controller_intercept(c, nm);
 	if (c->client)
 		listen_client(c);
 	if (c->connector)
@@ -288,7 +305,7 @@ static void reload(struct controller *c)
 	}
 	apply(c, nm);
 	c->reloads_ok++;
-	log_info("netmap reloaded: %zu nodes, %zu apps", nm->n_nodes, nm->n_apps);
+	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
 }
 
 static void on_netmap(void *ctx)
@@ -310,18 +327,31 @@ static void on_hup(uv_signal_t *s, int signum)
 	reload(s->data);
 }
 
+/* `conn25 detach` ran beside us: what it took away must not come back under its hands. */
+static bool detached(struct controller *c)
+{
+	if (datapath_pinned(c->datapath))
+		return false;
+	log_error("the pins below %s are gone: detached; ending", c->config->pin);
+	c->failed = -ESTALE;
+	uv_stop(&c->loop);
+	return true;
+}
+
 static void on_settled(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	sync_kernel(c, c->nm);
+	if (!detached(c))
+		sync_kernel(c, c->nm);
 }
 
 static void on_minute(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	controller_sync_overlay(c, c->nm);
+	if (!detached(c))
+		controller_sync_overlay(c, c->nm);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -334,30 +364,36 @@ static void on_netlink(uv_poll_t *p, int status, int events)
 		uv_timer_start(&c->settle, on_settled, SETTLE_MS, 0);
 }
 
-static int open_handles(struct controller *c)
+/* From the first moment on: one that comes during the start takes effect at its end. */
+static int watch_signals(struct controller *c)
 {
 	uv_signal_t *signals[] = { &c->sigterm, &c->sigint, &c->sighup };
-	int err = 0;
+	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		uv_signal_init(&c->loop, signals[i]);
 		signals[i]->data = c;
 	}
-	uv_timer_init(&c->loop, &c->settle);
-	uv_timer_init(&c->loop, &c->minute);
-	uv_poll_init(&c->loop, &c->netlink_poll, netlink_watch_fd(c->netlink));
-	c->handles_open = true;
-	c->settle.data = c->minute.data = c->netlink_poll.data = c;
 	err = uv_signal_start(&c->sigterm, on_stop, SIGTERM);
 	if (!err)
 		err = uv_signal_start(&c->sigint, on_stop, SIGINT);
 	if (!err)
 		err = uv_signal_start(&c->sighup, on_hup, SIGHUP);
-	if (!err)
-		err = uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
-	if (!err)
-		err = uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
-	return err ? log_errno(-err, "watch signals and the network") : 0;
+	return err ? log_errno(-err, "watch signals") : 0;
+}
+
+static int watch_network(struct controller *c)
+{
+	int err = uv_poll_init(&c->loop, &c->netlink_poll, netlink_watch_fd(c->netlink));
+
+	if (err)
+		return log_errno(-err, "watch the network");
+	uv_timer_init(&c->loop, &c->settle);
+	uv_timer_init(&c->loop, &c->minute);
+	c->settle.data = c->minute.data = c->netlink_poll.data = c;
+	uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
+	uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
+	return 0;
 }
 
 static int start(struct controller *c)
@@ -371,6 +407,9 @@ static int start(struct controller *c)
 	int err;
 
 	controller_raise_descriptors();
+	err = watch_signals(c);
+	if (err)
+		return err;
 	/* Watched before it is read, so that no change falls in between. */
 	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	if (err)
@@ -380,19 +419,27 @@ static int start(struct controller *c)
 		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
 	if (err)
 		return err;
-	overlay.client = true;
+	c->fresh = access(f->pin, F_OK);
 	err = netlink_open(&c->netlink);
 	if (err)
 		return log_errno(-err, "open netlink");
-	err = overlay_open(&c->overlay, &overlay, c->netlink);
+	err = dns_intercept_check(f, c->netlink);
+	if (!err)
+		err = overlay_open(&c->overlay, &overlay, c->netlink);
 	if (!err)
 		err = peerapi_client_new(&c->http, &c->loop);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
+	if (!err && f->overlay == OVERLAY_WIREGUARD)
+		err = wg_sync_new(&c->wg, &c->loop, &c->maps);
 	if (!err)
 		err = add_roles(c, c->nm);
+	if (!err && c->wg)
+		wg_sync_netmap(c->wg, c->nm, c->peers);
 	if (!err)
 		err = sync_kernel(c, c->nm);
+	if (!err)
+		err = controller_intercept(c, c->nm);
 	/* Devices that were ours before a restart and are not now. */
 	if (!err)
 		datapath_sweep(c->datapath);
@@ -401,40 +448,36 @@ static int start(struct controller *c)
 	if (!err && c->connector)
 		err = listen_connector(c);
 	if (!err)
-		err = open_handles(c);
+		err = watch_network(c);
 	return err;
 }
 
-static void close_handle(uv_handle_t *h, void *ctx)
+static void close_own(uv_handle_t *h, void *ctx)
 {
-	(void)ctx;
-	if (!uv_is_closing(h))
+	char *at = (char *)h, *own = ctx;
+
+	if (at >= own && at < own + sizeof(struct controller) && !uv_is_closing(h))
 		uv_close(h, NULL);
 }
 
-static void stop(struct controller *c)
+/* `clear`: the datapath goes as well; else it stays and keeps translating. */
+static void stop(struct controller *c, bool clear)
 {
 	if (c->watch)
 		netmap_watch_free(c->watch);
+	if (c->http)
+		peerapi_client_free(c->http);
 	if (c->client)
 		client_free(c->client);
 	if (c->connector)
 		connector_free(c->connector);
-	if (c->http)
-		peerapi_client_free(c->http);
+	if (c->wg)
+		wg_sync_free(c->wg);
 	if (c->control)
 		control_free(c->control);
-	if (c->handles_open) {
-		uv_handle_t *own[] = { (uv_handle_t *)&c->sigterm, (uv_handle_t *)&c->sigint,
-				       (uv_handle_t *)&c->sighup,  (uv_handle_t *)&c->settle,
-				       (uv_handle_t *)&c->minute,  (uv_handle_t *)&c->netlink_poll };
-
-		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-			uv_close(own[i], NULL);
-	}
 	unwatch_events(c);
+	uv_walk(&c->loop, close_own, c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
-	uv_walk(&c->loop, close_handle, NULL);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c->loop);
 
@@ -444,12 +487,16 @@ static void stop(struct controller *c)
 		apps_free(c->apps);
 	if (c->peers)
 		peers_free(c->peers);
+	if (clear && c->datapath)
+		controller_leave_wireguard(c);
 	if (c->datapath)
 		datapath_free(c->datapath);
-	if (c->config->detach_on_exit && c->datapath)
+	if (clear && c->datapath)
 		datapath_remove(c->config->pin);
-	if (c->config->detach_on_exit && c->netlink)
+	if (clear && c->netlink)
 		netlink_remove_ours(c->netlink);
+	if (c->intercept)
+		dns_intercept_free(c->intercept);
 	if (c->overlay)
 		overlay_free(c->overlay);
 	if (c->netlink)
@@ -471,13 +518,14 @@ int controller_run(const struct config *config)
 		return log_errno(-err, "start the event loop");
 	err = start(c);
 	if (!err) {
-		log_info("ready: node %s%s%s, %zu nodes, %zu apps", config->node,
+		log_info("ready: node %s%s%s, nodes: %zu, apps: %zu", config->node,
 			 c->client ? ", client" : "", c->connector ? ", connector" : "",
 			 c->nm->n_nodes, c->nm->n_apps);
 		notify_ready();
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 		notify_stopping();
 	}
-	stop(c);
-	return err;
+	/* A first start that fails leaves the host as it was. */
+	stop(c, err ? c->fresh : config->detach_on_exit);
+	return err ? err : c->failed;
 }

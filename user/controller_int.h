@@ -9,6 +9,7 @@
 #include "connector.h"
 #include "control.h"
 #include "datapath.h"
+#include "dns_intercept.h"
 #include "netlink.h"
 #include "netmap.h"
 #include "netmap_watch.h"
@@ -16,45 +17,58 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "uplinks.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
 struct controller {
 	const struct config *config;
 	uv_loop_t loop;
-	struct netmap *nm; /* in force */
+	struct netmap *nm;           /* in force */
+	const struct netmap *synced; /* the one that the kernel's routes follow */
 	struct netlink *netlink;
 	struct overlay *overlay;
 	struct datapath *datapath;
-	struct maps maps; /* a copy of its descriptors, at a place that stays */
+	struct c25_overlay overlay_record; /* as in c25_overlay */
+	struct maps maps;                  /* a copy of its descriptors, at a place that stays */
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
+	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
-	struct client *client;       /* NULL: never had the role */
-	struct connector *connector; /* NULL: never had the role */
+	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
+	struct client *client;           /* NULL: never had the role */
+	struct connector *connector;     /* NULL: never had the role */
 	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
-	uv_poll_t *events_poll; /* lives until its close is over, and another may be there by then */
-	uv_timer_t settle;      /* network changes come in bursts */
+	uv_poll_t *events; /* of the datapath in force */
+	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
-	bool handles_open;
+	bool fresh; /* nothing was pinned before this start */
+	int failed; /* why the loop was stopped; 0: by a signal */
 	uint64_t reloads_ok, reloads_refused;
 };
 
 /* controller_overlay.c */
 int controller_sync_overlay(struct controller *c, const struct netmap *nm);
-/* What the programs must know of the device. */
+int controller_forget_via(struct controller *c);
+/* What the programs must know of the device; peers are in sync. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
+/* Takes our transit addresses away from the WireGuard device that c25_overlay names, if any. */
+void controller_leave_wireguard(struct controller *c);
 
 /* controller_check.c */
 void controller_raise_descriptors(void);
 void controller_warn_of_ports(const struct config *f);
 /* That there is a resolver, and that it is not one of the own listeners. */
 int controller_check_upstreams(const struct controller *c, const struct config_socks *socks);
+
+/* controller_intercept.c */
+/* A client's DNS is taken where --dns-intercept says; for a new netmap too. */
+int controller_intercept(struct controller *c, const struct netmap *nm);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

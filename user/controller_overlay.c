@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* controller_overlay: what the overlay must carry: the netmap's, and leases that outlive it. */
 #include "controller_int.h"
+#include "log.h"
+#include "wg_want.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -93,6 +95,43 @@ int controller_sync_overlay(struct controller *c, const struct netmap *nm)
 	return err;
 }
 
+static uint32_t via(const struct controller *c, const struct netmap *nm, bool is4)
+{
+	struct c25_addr hop = overlay_next_hop(c->overlay, nm, is4);
+	const struct netmap_node *node = netmap_node_by_addr(nm, &hop);
+
+	return addr_is_zero(&hop) || !node ? C25_PEER_NONE : peers_index(c->peers, node->id);
+}
+
+/* While routes are changed nobody's frames go unredirected. */
+int controller_forget_via(struct controller *c)
+{
+	/* A daemon before this one wrote it. */
+	if (!c->overlay_record.ifindex && maps_overlay_get(&c->maps, &c->overlay_record))
+		return 0;
+	c->overlay_record.via4 = C25_PEER_NONE;
+	c->overlay_record.via6 = C25_PEER_NONE;
+	return maps_overlay_put(&c->maps, &c->overlay_record);
+}
+
+void controller_leave_wireguard(struct controller *c)
+{
+	int n = wg_want_nothing(&c->maps);
+
+	if (n < 0)
+		log_warn("take transit addresses away from the WireGuard device: %s", strerror(-n));
+}
+
+/* A daemon before this one may have used another device. */
+static void leave_other(struct controller *c, const struct c25_overlay *now)
+{
+	struct c25_overlay before;
+
+	if (!maps_overlay_get(&c->maps, &before) && before.wireguard &&
+	    (!now->wireguard || before.ifindex != now->ifindex))
+		controller_leave_wireguard(c);
+}
+
 int controller_write_overlay(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link = overlay_link(c->overlay);
@@ -103,7 +142,10 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 		.ifindex = link->ifindex,
 		.mtu = link->mtu,
 		.vni = c->config->vxlan_vni,
+		.via4 = via(c, nm, true),
+		.via6 = via(c, nm, false),
 		.l2 = link->l2,
+		.wireguard = c->config->overlay == OVERLAY_WIREGUARD,
 	};
 
 	if (addr_is4(&self->underlay))
@@ -111,5 +153,7 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 	else
 		o.underlay6 = self->underlay;
 	memcpy(o.mac, link->mac, sizeof(o.mac));
+	leave_other(c, &o);
+	c->overlay_record = o;
 	return maps_overlay_put(&c->maps, &o);
 }

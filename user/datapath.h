@@ -23,6 +23,8 @@ struct datapath_config {
 	const char *pin;
 	bool client;
 	bool connector;
+	bool dns;        /* --dns-intercept */
+	bool dns_open;   /* --dns-fail open */
 	bool tunnel_key; /* --overlay vxlan: the programs set and check the tunnel key */
 	uint16_t nat_lo; /* host order, inclusive */
 	uint16_t nat_hi;
@@ -45,6 +47,7 @@ DEFINE_CLEANUP(datapath, struct datapath *, datapath_free)
 enum datapath_role {
 	DATAPATH_OVERLAY, /* ingress and egress */
 	DATAPATH_UPLINK,  /* ingress */
+	DATAPATH_DNS,     /* ingress; only with cfg->dns */
 };
 
 /*
@@ -69,6 +72,9 @@ int datapath_events_fd(const struct datapath *d);
 /* Calls `each` for what is there; returns how many, or a negative errno. */
 int datapath_events_read(struct datapath *d, void (*each)(const struct c25_event *e, void *ctx),
 			 void *ctx);
+
+/* Whether what datapath_open() pinned is still there: datapath_remove() may have run meanwhile. */
+bool datapath_pinned(const struct datapath *d);
 
 /* Whether the pins were there before datapath_open(): leases are to be restored. */
 bool datapath_recovered(const struct datapath *d);

@@ -19,6 +19,7 @@ enum {
 	PER_FLOW = 1 << 3,    /* --max-flows entries */
 	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
 	PER_LEASE = 1 << 6,   /* leases that ended stay recorded while their addresses rest */
+	DNS = 1 << 7,         /* --dns-intercept */
 	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
 };
 
@@ -38,6 +39,11 @@ static const struct {
 	{ "c25_frags", CONNECTOR | REPLACEABLE },
 	{ "c25_early", CONNECTOR | REPLACEABLE },
 	{ "c25_frag_works", CONNECTOR | REPLACEABLE },
+	{ "c25_names", DNS },
+	{ "c25_dns_to", DNS },
+	{ "c25_dns_ports", DNS },
+	{ "c25_socks", DNS },
+	{ "c25_questions", DNS | REPLACEABLE },
 	{ "c25_reasons", REPLACEABLE },
 	{ "c25_events", REPLACEABLE },
 	{ "c25_limits", REPLACEABLE },
@@ -58,7 +64,8 @@ bool tables_has(const struct datapath_config *cfg, const struct bpf_map *map)
 
 	if (bpf_map__is_internal(map))
 		return false;
-	return !((traits & CLIENT && !cfg->client) || (traits & CONNECTOR && !cfg->connector));
+	return !((traits & CLIENT && !cfg->client) || (traits & CONNECTOR && !cfg->connector) ||
+		 (traits & DNS && !cfg->dns));
 }
 
 static int map_path(char path[PATH_MAX], const struct tables *t, const struct bpf_map *map)
@@ -165,17 +172,18 @@ static int check_entries(const struct tables *t, const struct bpf_map *map,
 			 const struct bpf_map_info *info)
 {
 	unsigned traits = traits_of(map);
-	const char *flag = traits & PER_MAPPING ? "--max-mappings" : "--max-flows";
+	const char *flag = traits & PER_FLOW ? "--max-flows" : "--max-mappings";
+	uint32_t each = traits & PER_LEASE ? 2 : 1;
 
 	if (info->max_entries == bpf_map__max_entries(map))
 		return 0;
-	if (!(traits & (PER_MAPPING | PER_FLOW)))
+	if (!(traits & (PER_MAPPING | PER_LEASE | PER_FLOW)))
 		return refuse(t, bpf_map__name(map), "room for", info->max_entries,
 			      bpf_map__max_entries(map));
 	log_error("pinned map %s has room for %u entries, and %s asks for %u; go on with %s %u, "
 		  "or " WAY_OUT,
-		  bpf_map__name(map), info->max_entries, flag, bpf_map__max_entries(map), flag,
-		  info->max_entries, t->cfg->pin);
+		  bpf_map__name(map), info->max_entries, flag, bpf_map__max_entries(map) / each,
+		  flag, info->max_entries / each, t->cfg->pin);
 	return -EUCLEAN;
 }
 

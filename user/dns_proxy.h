@@ -4,8 +4,9 @@
  *
  * UDP and TCP on the one libuv loop, read and written in batches, no allocation per query,
  * bounded tables. A question that ops->match does not claim goes through byte for byte but for
- * its id, as does its answer. What is claimed comes back through ops->answered, is held as long
- * as the controller likes, and leaves by dns_query_finish().
+ * its id, as does its answer. What is claimed is asked of the upstreams, or by whoever ops->ask
+ * knows; its answer comes back through ops->answered, is held as long as the controller likes, and
+ * leaves by dns_query_finish(). A proxy without listeners is a resolver for dns_proxy_ask().
  */
 #ifndef DNS_PROXY_H
 #define DNS_PROXY_H
@@ -37,6 +38,23 @@ struct dns_proxy_ops {
 	void (*dropped)(void *ctx, struct dns_query *query);
 	/* Which families can be lent now. */
 	void (*families)(void *ctx, bool *has4, bool *has6);
+	/*
+	 * NULL, or: whether the caller asks for a claimed question by itself, and not the
+	 * upstreams. If so it ends it by one of dns_query_external_answer() and dns_query_fail(),
+	 * also from within. `msg` is the client's message; it and `q` are good until then.
+	 */
+	bool (*ask)(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
+		    const uint8_t *msg, size_t len);
+	/* The query is gone while ops->ask's answer was awaited: forget it. */
+	void (*unask)(void *ctx, struct dns_query *query);
+};
+
+/* One who asks without a socket; embedded in the caller's own struct. */
+struct dns_asker {
+	/* The whole answer, good during the call, from within which nothing else of the proxy's
+	 * is called. Its id is any: the asker puts his own. */
+	void (*answered)(struct dns_asker *a, const uint8_t *msg, size_t len);
+	struct dns_waiter *waiter; /* the proxy's own; NULL: nothing is asked */
 };
 
 struct dns_proxy_stats {
@@ -53,6 +71,7 @@ struct dns_proxy_stats {
 	uint64_t tcp_retries; /* asked again after TC */
 	uint64_t mismatched;  /* upstream packets that fit no question */
 	uint64_t unreadable;  /* queries dropped or passed unread */
+	uint64_t intercepted; /* taken by dns_proxy_intercept()'s sockets */
 	uint64_t overload;    /* answered SERVFAIL or not at all since tables were full */
 };
 
@@ -71,6 +90,26 @@ DEFINE_CLEANUP(dns_proxy, struct dns_proxy *, dns_proxy_free)
  * upstream is this very address. [::] is IPv6 alone, so that 0.0.0.0 can be given beside it.
  */
 int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa);
+
+/*
+ * Ask the upstreams as for a client that takes any length: what ops->match does not claim comes
+ * back as it is, after TCP where it said TC. a->answered is called once, also from within, unless
+ * dns_proxy_unask() or the proxy's end come first; where no upstream answers, with SERVFAIL. 0, or
+ * -EBADMSG: dns_question_parse() does not take it.
+ */
+int dns_proxy_ask(struct dns_proxy *p, struct dns_asker *a, const uint8_t *msg, size_t len);
+void dns_proxy_unask(struct dns_asker *a);
+
+/* An answer to what ops->ask took: it goes on as an upstream's does. 0, or -EBADMSG and nothing
+ * was done: not an answer to this question. */
+int dns_query_external_answer(struct dns_query *q, const uint8_t *msg, size_t len);
+
+/*
+ * Take questions that the kernel hands to these sockets whatever their destination (sk_assign):
+ * each goes on to the server it was sent to, and its answer comes from that server's address.
+ * Bound to loopback: what is sent to them there is dropped. -EAFNOSUPPORT: a host without IPv6.
+ */
+int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp);
 
 /* The plan's states are final: write the answer and send it. */
 void dns_query_finish(struct dns_query *q);

@@ -15,6 +15,8 @@ void dns_waiter_detach(struct dns_waiter *w)
 		DL_DELETE2(w->conn->waiters, w, conn_prev, conn_next);
 		w->conn->in_flight--;
 		dns_job_queue(q->proxy, &w->conn->job); /* there is room for its next question */
+	} else if (w->asker) {
+		w->asker->waiter = NULL;
 	} else {
 		struct dns_waiter **at = &t->by_client[w->hash % DNS_HASH];
 
@@ -29,6 +31,8 @@ void dns_waiter_reply(const struct dns_waiter *w, const uint8_t *msg, size_t len
 {
 	if (w->conn)
 		dns_tcp_reply(w, msg, len);
+	else if (w->asker)
+		w->asker->answered(w->asker, msg, len);
 	else
 		dns_udp_reply(w, msg, len);
 }
@@ -53,10 +57,10 @@ static bool waits_already(const struct dns_query *q, const struct dns_waiter *fr
 int dns_waiter_add(struct dns_query *q, const struct dns_waiter *from)
 {
 	struct dns_table *t = &q->proxy->table;
-	uint32_t hash = from->conn ? 0 : peer_hash(q, &from->peer);
+	uint32_t hash = from->listener ? peer_hash(q, &from->peer) : 0;
 	struct dns_waiter *w;
 
-	if (!from->conn && waits_already(q, from, hash))
+	if (from->listener && waits_already(q, from, hash))
 		return 0;
 	w = dns_table_take_waiter(t);
 	if (!w)
@@ -68,6 +72,8 @@ int dns_waiter_add(struct dns_query *q, const struct dns_waiter *from)
 	if (w->conn) {
 		DL_APPEND2(w->conn->waiters, w, conn_prev, conn_next);
 		w->conn->in_flight++;
+	} else if (w->asker) {
+		w->asker->waiter = w;
 	} else {
 		w->hash_next = t->by_client[hash % DNS_HASH];
 		t->by_client[hash % DNS_HASH] = w;

@@ -107,16 +107,18 @@ static void add_domain(struct domains *d, const char *domain, size_t app, bool s
 		*taker = app;
 }
 
-/* Room for every label of every domain, so that building never runs out of it. */
-static int make_room(struct domains *d, const struct netmap *nm, const struct netmap_node *self)
+/* Room for every label of every domain of the apps that `user` may use, NULL: of all, so that
+ * building never runs out of it. */
+static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_apps,
+		     const struct netmap_node *user)
 {
 	size_t nodes = 1, bytes = 1, slots = 2;
 
-	for (size_t i = 0; self && i < nm->n_apps; i++) {
-		if (!policy_may_use(&nm->apps[i], self))
+	for (size_t i = 0; i < n_apps; i++) {
+		if (user && !policy_may_use(&apps[i], user))
 			continue;
-		for (size_t j = 0; j < nm->apps[i].n_domains; j++) {
-			const char *domain = nm->apps[i].domains[j];
+		for (size_t j = 0; j < apps[i].n_domains; j++) {
+			const char *domain = apps[i].domains[j];
 
 			bytes += strlen(domain) + 2;
 			do
@@ -150,7 +152,7 @@ int domains_new(struct domains **out, const struct netmap *nm)
 
 	if (!d)
 		return -ENOMEM;
-	err = make_room(d, nm, self);
+	err = make_room(d, nm->apps, self ? nm->n_apps : 0, self);
 	if (err)
 		return err;
 	for (size_t i = 0; self && i < nm->n_apps; i++) {
@@ -161,6 +163,22 @@ int domains_new(struct domains **out, const struct netmap *nm)
 		for (size_t j = 0; j < app->n_domains; j++)
 			add_domain(d, app->domains[j], i, policy_serves(app, self));
 	}
+	*out = TAKE_PTR(d);
+	return 0;
+}
+
+int domains_new_app(struct domains **out, const struct netmap_app *app)
+{
+	_cleanup_(domains) struct domains *d = calloc(1, sizeof(*d));
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	err = make_room(d, app, 1, NULL);
+	if (err)
+		return err;
+	for (size_t i = 0; i < app->n_domains; i++)
+		add_domain(d, app->domains[i], 0, false);
 	*out = TAKE_PTR(d);
 	return 0;
 }

@@ -23,6 +23,8 @@ struct domains;
 
 /* For the apps nm->self may use; keeps no pointer into `nm`. 0 or -ENOMEM. */
 int domains_new(struct domains **out, const struct netmap *nm);
+/* For one app, whoever may use it: domains_match() gives 0 for its names, else DOMAINS_NONE. */
+int domains_new_app(struct domains **out, const struct netmap_app *app);
 void domains_free(struct domains *d);
 DEFINE_CLEANUP(domains, struct domains *, domains_free)
 

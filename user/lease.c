@@ -373,6 +373,20 @@ int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), v
 	return 0;
 }
 
+int lease_each_from(struct lease_table *t, struct c25_addr *at, size_t n,
+		    int (*each)(struct lease *l, void *ctx), void *ctx)
+{
+	struct lease *l = lease_by_magic(t, at), *next;
+	int err = 0;
+
+	for (l = l ? l : t->by_pair; l && n && !err; l = next, n--) {
+		next = l->by_pair.next;
+		err = each(l, ctx);
+	}
+	*at = l ? l->magic : (struct c25_addr){ 0 };
+	return err;
+}
+
 size_t lease_count(const struct lease_table *t)
 {
 	return HASH_CNT(by_pair, t->by_pair);

@@ -81,6 +81,10 @@ struct lease *lease_find(struct lease_table *t, const char *domain, const struct
 /* Every lease, in no order; `each` may end the one it is given. Stops at and returns the first
  * non-zero result. */
 int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), void *ctx);
+/* The same for at most `n` of them, from the one of magic address `*at` on, or from the first where
+ * none has it. `*at` becomes that of the next, all zero behind the last. */
+int lease_each_from(struct lease_table *t, struct c25_addr *at, size_t n,
+		    int (*each)(struct lease *l, void *ctx), void *ctx);
 size_t lease_count(const struct lease_table *t);
 
 struct lease_pool_stats {

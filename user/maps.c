@@ -35,6 +35,10 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_FLOW_OUT] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
 	[MAP_FLOW_IN] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
 	[MAP_FLOWS] = { sizeof(uint32_t), sizeof(struct c25_flow) },
+	[MAP_NAMES] = { sizeof(uint64_t), sizeof(struct c25_name) },
+	[MAP_DNS_TO] = { sizeof(struct c25_net_key), sizeof(uint32_t) },
+	[MAP_DNS_PORTS] = { sizeof(uint32_t), sizeof(struct c25_dns_port) },
+	[MAP_SOCKS] = { sizeof(uint32_t), sizeof(uint32_t) },
 };
 
 const char *maps_name(enum map_id id)
@@ -143,6 +147,13 @@ int maps_peer_get(const struct maps *m, uint32_t index, struct c25_peer *out)
 	return get(m, MAP_PEERS, &index, out);
 }
 
+int maps_overlay_get(const struct maps *m, struct c25_overlay *out)
+{
+	uint32_t zero = 0;
+
+	return get(m, MAP_OVERLAY, &zero, out);
+}
+
 int maps_overlay_put(const struct maps *m, const struct c25_overlay *v)
 {
 	uint32_t zero = 0;
@@ -223,10 +234,20 @@ int maps_client_put(const struct maps *m, const struct c25_addr *magic,
 	return magic_put(m, magic, transit, peer, flags);
 }
 
+int maps_magic_del(const struct maps *m, const struct c25_addr *magic)
+{
+	return del(m, MAP_MAGIC, magic);
+}
+
+int maps_transit_del(const struct maps *m, const struct c25_addr *transit)
+{
+	return del(m, MAP_TRANSIT, transit);
+}
+
 int maps_client_del(const struct maps *m, const struct c25_addr *magic,
 		    const struct c25_addr *transit)
 {
-	int out = del(m, MAP_MAGIC, magic), back = del(m, MAP_TRANSIT, transit);
+	int out = maps_magic_del(m, magic), back = maps_transit_del(m, transit);
 
 	if (out && out != -ENOENT)
 		return out;
@@ -280,6 +301,44 @@ int maps_mapping_get(const struct maps *m, const struct c25_mapping_key *k, stru
 int maps_mapping_del(const struct maps *m, const struct c25_mapping_key *k)
 {
 	return del(m, MAP_MAPPINGS, k);
+}
+
+int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v)
+{
+	return put(m, MAP_NAMES, &hash, v);
+}
+
+int maps_name_del(const struct maps *m, uint64_t hash)
+{
+	return del(m, MAP_NAMES, &hash);
+}
+
+int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what)
+{
+	return put(m, MAP_DNS_TO, &(struct c25_net_key){ .prefixlen = p->len, .addr = p->addr },
+		   &what);
+}
+
+int maps_dns_to_del(const struct maps *m, const struct prefix *p)
+{
+	return del(m, MAP_DNS_TO, &(struct c25_net_key){ .prefixlen = p->len, .addr = p->addr });
+}
+
+int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_dns_port *v)
+{
+	return put(m, MAP_DNS_PORTS, &ifindex, v);
+}
+
+int maps_dns_port_del(const struct maps *m, uint32_t ifindex)
+{
+	return del(m, MAP_DNS_PORTS, &ifindex);
+}
+
+int maps_sock_put(const struct maps *m, enum c25_sock which, int fd)
+{
+	uint32_t key = which, value = (uint32_t)fd;
+
+	return put(m, MAP_SOCKS, &key, &value);
 }
 
 static const struct {

@@ -25,6 +25,7 @@ static const char *const mode_names[] = {
 
 static const struct overlay_mode_ops *const mode_ops[ARRAY_SIZE(mode_names)] = {
 	[OVERLAY_VXLAN] = &overlay_vxlan_ops,
+	[OVERLAY_WIREGUARD] = &overlay_wireguard_ops,
 	[OVERLAY_NONE] = &overlay_none_ops,
 };
 
@@ -114,11 +115,6 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 	_cleanup_(overlay) struct overlay *o = NULL;
 	int err;
 
-	if (cfg->mode >= ARRAY_SIZE(mode_ops) || !mode_ops[cfg->mode]) {
-		log_error("--overlay %s is not built yet",
-			  cfg->mode < ARRAY_SIZE(mode_names) ? mode_names[cfg->mode] : "?");
-		return -EOPNOTSUPP;
-	}
 	if (!*cfg->dev || strlen(cfg->dev) >= sizeof(o->dev)) {
 		log_error("--dev %s: a device's name has 1 to %d characters", cfg->dev,
 			  IFNAMSIZ - 1);
@@ -131,7 +127,6 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 	o->nl = nl;
 	memcpy(o->dev, cfg->dev, strlen(cfg->dev));
 	o->vxlan_port = cfg->vxlan_port;
-	o->client = cfg->client;
 	err = netlink_link_each(nl, remove_stray, o);
 	if (err)
 		return log_errno(-err, "list the network devices");
@@ -187,4 +182,13 @@ const struct netlink_link *overlay_link(const struct overlay *o)
 bool overlay_tunnel_key(const struct overlay *o)
 {
 	return o->ops->tunnel_key;
+}
+
+struct c25_addr overlay_next_hop(const struct overlay *o, const struct netmap *nm, bool is4)
+{
+	struct c25_addr via = { 0 };
+
+	if (o->ops->next_hop(o, nm, is4, &via))
+		return (struct c25_addr){ 0 };
+	return via;
 }

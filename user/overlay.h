@@ -26,7 +26,6 @@ struct overlay_config {
 	enum overlay_mode mode;
 	const char *dev;
 	uint16_t vxlan_port;
-	bool client; /* magic routes are wanted */
 };
 
 struct overlay;
@@ -47,6 +46,10 @@ DEFINE_CLEANUP(overlay, struct overlay *, overlay_free)
  */
 int overlay_sync(struct overlay *o, const struct netmap *nm, const struct prefix *keep,
 		 size_t n_keep);
+
+/* The next hop of the magic routes that overlay_sync() makes; all zero: they have none, or there
+ * is nobody who could be it. */
+struct c25_addr overlay_next_hop(const struct overlay *o, const struct netmap *nm, bool is4);
 
 /* As it is now; good until the next overlay_sync(). */
 const struct netlink_link *overlay_link(const struct overlay *o);

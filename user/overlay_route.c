@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "log.h"
 #include "overlay_mode.h"
+#include "policy.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -20,7 +21,9 @@ struct rule_list {
 struct routing {
 	struct route_list routes;
 	struct rule_list rules;
-	struct netlink_route magic; /* while building: what magic routes have in common */
+	/* While building: */
+	struct netlink_route magic; /* what magic routes have in common */
+	bool keyed_peers;
 };
 
 static void routing_clear(struct routing *r)
@@ -123,7 +126,8 @@ static int peers_want(struct routing *r, const struct netmap *nm, bool is4,
 		struct netlink_route route = *like;
 		int err;
 
-		if (&nm->nodes[i] == self || addr_is_zero(a))
+		if (&nm->nodes[i] == self || addr_is_zero(a) ||
+		    (r->keyed_peers && !nm->nodes[i].wireguard_key))
 			continue;
 		route.dst = (struct prefix){ .addr = *a, .len = 128 };
 		err = LIST_ADD(&r->routes, route);
@@ -201,18 +205,28 @@ static void routing_sort(struct routing *r)
 	r->rules.n = n;
 }
 
+/* A node that may use no app has no packets to magic addresses. */
+static bool is_client(const struct netmap *nm)
+{
+	for (size_t i = 0; i < nm->n_apps; i++)
+		if (policy_may_use(&nm->apps[i], netmap_self(nm)))
+			return true;
+	return false;
+}
+
 static int routing_want(struct overlay *o, struct routing *r, const struct netmap *nm,
 			const struct prefix *keep, size_t n_keep)
 {
 	const struct netmap_node *self = netmap_self(nm);
 	int err = 0;
 
+	r->keyed_peers = o->ops->keyed_peers;
 	for (int is4 = 1; !err && is4 >= 0; is4--) {
 		struct netlink_route base = route_base(o, self, is4);
 
 		if (o->ops->routes_peers)
 			err = peers_want(r, nm, is4, &base);
-		if (!err && o->client)
+		if (!err && (n_keep || is_client(nm)))
 			err = magics_want(o, r, nm, is4, base, keep, n_keep);
 	}
 	routing_sort(r);

@@ -10,16 +10,15 @@
 #include <string.h>
 
 #define MAX_IDLE_CONNS 1024L
-#define MAX_HOST_CONNS 8L  /* half of what a connector takes from one address */
 #define MAX_IDLE_SECS  20L /* below a connector's own limit, so that it is not the one to close */
 
-struct request {
+struct peerapi_call {
 	struct peerapi_client *client;
-	struct request *prev, *next;
+	struct peerapi_call *prev, *next;
 	CURL *easy;
 	struct curl_slist *headers;
 	char *url;
-	char *body;
+	void *body;
 	char *answer; /* NUL ended once there is any */
 	size_t len;
 	size_t capacity;
@@ -41,12 +40,12 @@ struct peerapi_client {
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	CURLM *multi;
-	struct request *requests;
+	struct peerapi_call *requests;
 	struct watch *watches;
 	bool closing;
 };
 
-static void request_free(struct request *r)
+static void request_free(struct peerapi_call *r)
 {
 	if (r->easy)
 		curl_easy_cleanup(r->easy);
@@ -56,9 +55,9 @@ static void request_free(struct request *r)
 	free(r->answer);
 	free(r);
 }
-DEFINE_CLEANUP(request, struct request *, request_free)
+DEFINE_CLEANUP(request, struct peerapi_call *, request_free)
 
-static void request_unlink(struct request *r)
+static void request_unlink(struct peerapi_call *r)
 {
 	if (r->prev)
 		r->prev->next = r->next;
@@ -68,9 +67,9 @@ static void request_unlink(struct request *r)
 		r->next->prev = r->prev;
 }
 
-static void request_finish(struct request *r, CURLcode result)
+static void request_finish(struct peerapi_call *r, CURLcode result)
 {
-	_cleanup_(request) struct request *owned = r;
+	_cleanup_(request) struct peerapi_call *owned = r;
 	const char *error = NULL;
 	long status = 0;
 
@@ -95,7 +94,7 @@ static void finish_completed(struct peerapi_client *c)
 	int left;
 
 	while (!c->closing && (msg = curl_multi_info_read(c->multi, &left))) {
-		struct request *r = NULL;
+		struct peerapi_call *r = NULL;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
@@ -208,7 +207,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 /* CURLOPT_WRITEFUNCTION */
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
-	struct request *r = ctx;
+	struct peerapi_call *r = ctx;
 	size_t need;
 
 	n *= size;
@@ -259,9 +258,21 @@ static long clamp_timeout(uint64_t ms)
 	return ms > INT_MAX ? INT_MAX : (long)ms;
 }
 
+/* A request that was cancelled or timed out must not arrive when its peer is back: closing such a
+ * connection forgets what it has not sent. */
+static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	struct linger forget = { .l_onoff = 1 };
+
+	(void)ctx;
+	(void)purpose;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &forget, sizeof(forget)) ? CURL_SOCKOPT_ERROR :
+										CURL_SOCKOPT_OK;
+}
+
 #define SET(option, value) (failed |= curl_easy_setopt(r->easy, option, value) != CURLE_OK)
 
-static int request_set_options(struct request *r, uint64_t timeout_ms)
+static int request_set_options(struct peerapi_call *r, size_t len, uint64_t timeout_ms)
 {
 	bool failed = false;
 
@@ -273,11 +284,12 @@ static int request_set_options(struct request *r, uint64_t timeout_ms)
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(r->body));
+	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
 	SET(CURLOPT_POSTFIELDS, r->body);
 	SET(CURLOPT_HTTPHEADER, r->headers);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, r);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_opened);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	/* A resolver that hangs is left behind, not waited for. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
@@ -287,42 +299,51 @@ static int request_set_options(struct request *r, uint64_t timeout_ms)
 	return failed ? -ENOMEM : 0;
 }
 
-static int request_new(struct request **out, struct peerapi_client *c, const char *base,
-		       const char *path, const char *body)
+static int request_set_headers(struct peerapi_call *r, const char *type)
 {
-	_cleanup_(request) struct request *r = calloc(1, sizeof(*r));
+	char content[128], accept[128];
+
+	snprintf(content, sizeof(content), "Content-Type: %s", type);
+	snprintf(accept, sizeof(accept), "Accept: %s", type);
+	if (header_add(&r->headers, content) || header_add(&r->headers, accept) ||
+	    header_add(&r->headers, "Expect:"))
+		return -ENOMEM;
+	return 0;
+}
+
+static int request_new(struct peerapi_call **out, struct peerapi_client *c,
+		       const struct peerapi_post *post)
+{
+	_cleanup_(request) struct peerapi_call *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
 	r->client = c;
 	r->easy = curl_easy_init();
-	r->body = strdup(body);
+	r->body = malloc(post->len + 1);
 	if (!r->easy || !r->body)
 		return -ENOMEM;
-	if (asprintf(&r->url, "%s%s", base, path) < 0) {
+	memcpy(r->body, post->body, post->len);
+	if (asprintf(&r->url, "%s%s", post->base, post->path) < 0) {
 		r->url = NULL;
 		return -ENOMEM;
 	}
-	if (header_add(&r->headers, "Content-Type: application/json") ||
-	    header_add(&r->headers, "Accept: application/json") ||
-	    header_add(&r->headers, "Expect:"))
+	if (request_set_headers(r, post->type) ||
+	    request_set_options(r, post->len, post->timeout_ms))
+		return -ENOMEM;
+	if (post->source && set_source(r->easy, post->source))
 		return -ENOMEM;
 	*out = TAKE_PTR(r);
 	return 0;
 }
 
-int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
-			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
-			peerapi_done done, void *ctx)
+int peerapi_client_send(struct peerapi_client *c, const struct peerapi_post *post,
+			peerapi_done done, void *ctx, struct peerapi_call **call)
 {
-	_cleanup_(request) struct request *r = NULL;
+	_cleanup_(request) struct peerapi_call *r = NULL;
 	int err;
 
-	err = request_new(&r, c, base, path, body);
-	if (!err)
-		err = request_set_options(r, timeout_ms);
-	if (!err && source)
-		err = set_source(r->easy, source);
+	err = request_new(&r, c, post);
 	if (err)
 		return err;
 	r->done = done;
@@ -332,8 +353,29 @@ int peerapi_client_post(struct peerapi_client *c, const char *base, const char *
 	r->next = c->requests;
 	if (r->next)
 		r->next->prev = r;
-	c->requests = TAKE_PTR(r);
+	c->requests = *call = r;
+	TAKE_PTR(r);
 	return 0;
+}
+
+void peerapi_client_cancel(struct peerapi_call *call)
+{
+	curl_multi_remove_handle(call->client->multi, call->easy);
+	request_unlink(call);
+	request_free(call);
+}
+
+char *peerapi_client_escape(const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0), *copy = escaped ? strdup(escaped) : NULL;
+
+	curl_free(escaped);
+	return copy;
+}
+
+void peerapi_client_set_conns(struct peerapi_client *c, unsigned n)
+{
+	curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)n);
 }
 
 int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop)
@@ -355,7 +397,7 @@ int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop)
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNS);
-	curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_HOST_CONNS);
+	peerapi_client_set_conns(c, PEERAPI_CLIENT_CONNS);
 	*out = c;
 	return 0;
 }
@@ -370,13 +412,8 @@ void peerapi_client_free(struct peerapi_client *c)
 	if (!c)
 		return;
 	c->closing = true;
-	while (c->requests) {
-		struct request *r = c->requests;
-
-		curl_multi_remove_handle(c->multi, r->easy);
-		request_unlink(r);
-		request_free(r);
-	}
+	while (c->requests)
+		peerapi_client_cancel(c->requests);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, NULL);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, NULL);
 	while (c->watches)

@@ -15,6 +15,9 @@
 #include <uv.h>
 
 struct peerapi_client;
+struct peerapi_call; /* one request under way */
+
+#define PEERAPI_CLIENT_CONNS 8 /* at once to one connector, unless told otherwise */
 
 /* `status`: HTTP status, or 0 where there was none, and then `error` says why. `body` is NUL
  * ended and good during the call; at most PEERAPI_MAX_BODY bytes are taken. */
@@ -27,13 +30,29 @@ int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop);
 void peerapi_client_free(struct peerapi_client *c);
 DEFINE_CLEANUP(peerapi_client, struct peerapi_client *, peerapi_client_free)
 
+/* At most so many connections at once to one connector; further requests wait for one. */
+void peerapi_client_set_conns(struct peerapi_client *c, unsigned n);
+
+struct peerapi_post {
+	const char *base;
+	const char *path;              /* and query, escaped */
+	const struct c25_addr *source; /* own overlay address to send from, NULL for any */
+	const char *type;              /* media type of the body and of the answer wanted */
+	const void *body;              /* copied */
+	size_t len;
+	uint64_t timeout_ms;
+};
+
 /*
- * POST `body` (copied) as application/json to base + path. `source` is the own overlay address
- * to send from, NULL for any. `done` is called exactly once, never from within this call.
- * Redirects are not followed, proxies of the environment are not used.
+ * `done` is called exactly once, never from within this call, unless the call is cancelled.
+ * Redirects are not followed, proxies of the environment are not used. `*call` is good until then.
  */
-int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
-			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
-			peerapi_done done, void *ctx);
+int peerapi_client_send(struct peerapi_client *c, const struct peerapi_post *post,
+			peerapi_done done, void *ctx, struct peerapi_call **call);
+/* Its callback is not called. May be called from within another one's. */
+void peerapi_client_cancel(struct peerapi_call *call);
+
+/* Percent-encoded for a query's value; owned, NULL when out of memory. */
+char *peerapi_client_escape(const char *text);
 
 #endif

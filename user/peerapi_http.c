@@ -13,8 +13,11 @@
 
 /* A request under way; made when its headers have been read. */
 struct request {
+	struct peerapi_dns dns;
 	struct peerapi_http *http;
+	bool is_dns;
 	unsigned status; /* refused with this, its body is only read to its end; 0: not refused */
+	const char *why; /* NULL: what the status says */
 	char *body;
 	size_t len;
 	size_t capacity;
@@ -31,6 +34,8 @@ static const char *refusal_text(unsigned status)
 		return "Not found";
 	case MHD_HTTP_METHOD_NOT_ALLOWED:
 		return "Method should be POST";
+	case MHD_HTTP_CONTENT_TOO_LARGE:
+		return "A DNS message has at most 65535 bytes";
 	case MHD_HTTP_SERVICE_UNAVAILABLE:
 		return "No app is configured here";
 	default:
@@ -46,8 +51,6 @@ static enum MHD_Result respond(struct MHD_Connection *mhd, unsigned status,
 	if (!response)
 		return MHD_NO;
 	MHD_add_response_header(response, "Content-Type", type);
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(response, "Allow", "POST");
 	if (status == MHD_HTTP_FORBIDDEN)
 		MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(mhd, status, response);
@@ -55,14 +58,15 @@ static enum MHD_Result respond(struct MHD_Connection *mhd, unsigned status,
 	return result;
 }
 
-static enum MHD_Result respond_refusal(struct MHD_Connection *mhd, unsigned status)
+static enum MHD_Result respond_refusal(const struct request *r, struct MHD_Connection *mhd)
 {
-	const char *text = refusal_text(status);
+	const char *text = r->why ? r->why : refusal_text(r->status);
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT);
 
-	return respond(mhd, status,
-		       MHD_create_response_from_buffer(strlen(text), (void *)text,
-						       MHD_RESPMEM_PERSISTENT),
-		       "text/plain; charset=utf-8");
+	if (response && r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, "Allow", r->is_dns ? "GET, POST" : "POST");
+	return respond(mhd, r->status, response, "text/plain; charset=utf-8");
 }
 
 const struct netmap_node *peerapi_peer(const struct netmap *nm, const struct sockaddr *source)
@@ -82,17 +86,21 @@ static const struct netmap_node *request_peer(const struct netmap *nm, struct MH
 }
 
 /* 0, or the status that refuses the request for what its headers say. */
-static unsigned check_head(const struct peerapi_http *h, struct MHD_Connection *mhd,
-			   const char *path, const char *method)
+static unsigned check_head(struct request *r, struct MHD_Connection *mhd, const char *path,
+			   const char *method)
 {
+	const struct peerapi_http *h = r->http;
 	const struct netmap *nm = h->ops->netmap(h->ctx);
 
+	r->is_dns = !strcmp(path, PEERAPI_DNS_PATH);
 	if (!request_peer(nm, mhd))
 		return MHD_HTTP_FORBIDDEN;
-	if (strcmp(path, PEERAPI_PATH) != 0)
+	if (!r->is_dns && strcmp(path, PEERAPI_PATH) != 0)
 		return MHD_HTTP_NOT_FOUND;
 	if (!nm->n_apps)
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	if (r->is_dns)
+		return peerapi_dns_check(mhd, method, &r->why);
 	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
 		return MHD_HTTP_METHOD_NOT_ALLOWED;
 	return 0;
@@ -115,6 +123,16 @@ static bool expects_continue(struct MHD_Connection *mhd)
 	return text && !strcasecmp(text, "100-continue");
 }
 
+static size_t max_body(const struct request *r)
+{
+	return r->is_dns ? DNS_MAX_MSG : PEERAPI_MAX_BODY;
+}
+
+static unsigned too_long(const struct request *r)
+{
+	return r->is_dns ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST;
+}
+
 /*
  * The headers are there. What they refuse is answered now where the client waits to be asked for
  * the body or announces a huge one; else the body is read first, as closing on unread data would
@@ -130,11 +148,11 @@ static enum MHD_Result request_begin(struct peerapi_http *h, struct MHD_Connecti
 		return MHD_NO;
 	*out = r;
 	r->http = h;
-	r->status = check_head(h, mhd, path, method);
-	if (!r->status && length > PEERAPI_MAX_BODY)
-		r->status = MHD_HTTP_BAD_REQUEST;
+	r->status = check_head(r, mhd, path, method);
+	if (!r->status && length > max_body(r))
+		r->status = too_long(r);
 	if (r->status && (length > MAX_DISCARD || expects_continue(mhd)))
-		return respond_refusal(mhd, r->status);
+		return respond_refusal(r, mhd);
 	return MHD_YES;
 }
 
@@ -160,8 +178,8 @@ static void request_data(struct request *r, const char *data, size_t n)
 
 	if (r->status)
 		return;
-	if (n > PEERAPI_MAX_BODY - r->len) {
-		request_refuse(r, MHD_HTTP_BAD_REQUEST);
+	if (n > max_body(r) - r->len) {
+		request_refuse(r, too_long(r));
 		return;
 	}
 	while (capacity < r->len + n)
@@ -194,31 +212,72 @@ static char *answer_message(struct peerapi_http *h, const struct netmap_node *pe
 	return peerapi_response_print(results, message->n_items, h->ops->epoch(h->ctx));
 }
 
-/* The whole request is there. The netmap may have changed since its headers: asked again. */
-static enum MHD_Result request_end(struct request *r, struct MHD_Connection *mhd, const char *path,
-				   const char *method)
+static enum MHD_Result respond_dns(struct request *r, struct MHD_Connection *mhd)
+{
+	struct MHD_Response *response;
+	char age[64];
+
+	snprintf(age, sizeof(age), "max-age=%u, private", peerapi_dns_max_age(&r->dns));
+	response = MHD_create_response_from_buffer(r->dns.len, TAKE_PTR(r->dns.answer),
+						   MHD_RESPMEM_MUST_FREE);
+	if (response)
+		MHD_add_response_header(response, "Cache-Control", age);
+	return respond(mhd, MHD_HTTP_OK, response, PEERAPI_DNS_TYPE);
+}
+
+/* Comes here twice where the answer has to be waited for. */
+static enum MHD_Result dns_end(struct request *r, struct MHD_Connection *mhd, const char *method)
+{
+	struct peerapi_http *h = r->http;
+	const void *body = r->body ? r->body : "";
+
+	if (!r->dns.asked) {
+		r->status = peerapi_dns_ask(&r->dns, &h->questions, h->ops, h->ctx,
+					    request_peer(h->ops->netmap(h->ctx), mhd), mhd,
+					    strcmp(method, MHD_HTTP_METHOD_GET) ? body : NULL,
+					    r->len, &r->why);
+		drop_body(r);
+		if (!r->status && r->dns.suspended)
+			return MHD_YES;
+	}
+	if (!r->status && !r->dns.answer)
+		r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+	return r->status ? respond_refusal(r, mhd) : respond_dns(r, mhd);
+}
+
+static enum MHD_Result transit_end(struct request *r, struct MHD_Connection *mhd)
 {
 	struct peerapi_http *h = r->http;
 	struct peerapi_request message;
 	char *json;
 	int err;
 
-	if (!r->status)
-		r->status = check_head(h, mhd, path, method);
-	if (r->status)
-		return respond_refusal(mhd, r->status);
 	err = peerapi_request_parse(&message, r->body ? r->body : "", r->len);
-	if (err)
-		return respond_refusal(mhd, err == -ENOMEM ? MHD_HTTP_INTERNAL_SERVER_ERROR :
-							     MHD_HTTP_BAD_REQUEST);
+	if (err) {
+		r->status = err == -ENOMEM ? MHD_HTTP_INTERNAL_SERVER_ERROR : MHD_HTTP_BAD_REQUEST;
+		return respond_refusal(r, mhd);
+	}
 	drop_body(r);
 	json = answer_message(h, request_peer(h->ops->netmap(h->ctx), mhd), &message);
 	peerapi_request_clear(&message);
-	if (!json)
-		return respond_refusal(mhd, MHD_HTTP_INTERNAL_SERVER_ERROR);
+	if (!json) {
+		r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+		return respond_refusal(r, mhd);
+	}
 	return respond(mhd, MHD_HTTP_OK,
 		       MHD_create_response_from_buffer(strlen(json), json, MHD_RESPMEM_MUST_FREE),
 		       "application/json");
+}
+
+/* The whole request is there. The netmap may have changed since its headers: asked again. */
+static enum MHD_Result request_end(struct request *r, struct MHD_Connection *mhd, const char *path,
+				   const char *method)
+{
+	if (!r->status && !r->dns.asked)
+		r->status = check_head(r, mhd, path, method);
+	if (r->status)
+		return respond_refusal(r, mhd);
+	return r->is_dns ? dns_end(r, mhd, method) : transit_end(r, mhd);
 }
 
 enum MHD_Result peerapi_http_request(struct peerapi_http *h, struct MHD_Connection *mhd,
@@ -240,10 +299,17 @@ void peerapi_http_completed(void **slot)
 {
 	struct request *r = *slot;
 
-	if (r)
+	if (r) {
 		drop_body(r);
+		peerapi_dns_clear(&r->dns);
+	}
 	free(r);
 	*slot = NULL;
+}
+
+void peerapi_http_stop(struct peerapi_http *h)
+{
+	peerapi_dns_stop(&h->questions);
 }
 
 size_t peerapi_http_unescape(void *cls, struct MHD_Connection *mhd, char *text)

@@ -8,6 +8,7 @@
 #ifndef PEERAPI_HTTP_H
 #define PEERAPI_HTTP_H
 
+#include "peerapi_dns.h"
 #include "peerapi_server.h"
 
 #include <microhttpd.h>
@@ -16,6 +17,7 @@ struct peerapi_http {
 	const struct peerapi_server_ops *ops;
 	void *ctx;
 	size_t buffered; /* bytes of bodies under way */
+	struct peerapi_dns_list questions;
 };
 
 /* The other node that has this overlay address, NULL if none: the node itself is no peer. */
@@ -29,6 +31,9 @@ enum MHD_Result peerapi_http_request(struct peerapi_http *h, struct MHD_Connecti
 
 /* The request is over, answered or not. */
 void peerapi_http_completed(void **slot);
+
+/* Before the daemons are stopped: what waits for its answer waits no more. */
+void peerapi_http_stop(struct peerapi_http *h);
 
 /* MHD_OPTION_UNESCAPE_CALLBACK. A text with an escaped NUL stays escaped: decoded, a path would
  * end there and be another one. */

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 #define MAX_CONNS       4096U
-#define MAX_CONNS_OF_IP 16U
+#define MAX_CONNS_OF_IP 32U /* more than a client opens: requests and DNS questions */
 #define CONN_MEMORY     ((size_t)16 * 1024) /* request line and headers, and the answer's */
 #define BACKLOG         1024
 #define SWEEP_MS        1000
@@ -173,6 +173,18 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	listener_run(poll->data);
 }
 
+/* With a loop that is not its own libmicrohttpd does not see to it by itself. */
+static void on_resumed(void *ctx, struct MHD_Connection *mhd)
+{
+	const struct MHD_Daemon *daemon =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_DAEMON)->daemon;
+	struct peerapi_server *s = ctx;
+
+	for (struct listener *l = s->listeners; l; l = l->next)
+		if (l->daemon == daemon)
+			uv_timer_start(&l->again, on_again, 0, 0);
+}
+
 /* An address that is not up yet can be listened on too; "[::]" takes IPv4 as well. */
 static int open_socket(const struct sockaddr *sa)
 {
@@ -192,9 +204,10 @@ static int open_socket(const struct sockaddr *sa)
 
 static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL, 0, on_accept, s, on_request, s,
-				MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION,
-				on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
+				on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
 				MHD_OPTION_UNESCAPE_CALLBACK, peerapi_http_unescape, NULL,
 				MHD_OPTION_CONNECTION_LIMIT, s->max_conns,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_CONNS_OF_IP,
@@ -255,6 +268,8 @@ int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 		return -ENOMEM;
 	s->http.ops = ops;
 	s->http.ctx = ctx;
+	s->http.questions.resumed = on_resumed;
+	s->http.questions.ctx = s;
 	s->loop = loop;
 	/* Half of the process's descriptors at most: DNS and the rest need some too. */
 	s->max_conns = MAX_CONNS;
@@ -296,6 +311,7 @@ void peerapi_server_free(struct peerapi_server *s)
 {
 	if (!s)
 		return;
+	peerapi_http_stop(&s->http);
 	for (struct listener *l = s->listeners; l; l = l->next) {
 		/* Out of the loop's epoll before the daemon closes the descriptor. */
 		uv_close((uv_handle_t *)&l->poll, listener_closed);

@@ -9,6 +9,7 @@
 #define PEERAPI_SERVER_H
 
 #include "cleanup.h"
+#include "dns_proxy.h"
 #include "netmap.h"
 
 #include <stddef.h>
@@ -35,6 +36,10 @@ struct peerapi_server_ops {
 	void (*heard)(void *ctx, const struct netmap_node *peer);
 	/* One element answered, for metrics. */
 	void (*answered)(void *ctx, int code);
+	/* Who is asked for /dns-query; NULL: nobody. It must outlive the server. */
+	struct dns_proxy *(*resolver)(void *ctx);
+	/* Whether a name in wire form is one of this app's, which is of the netmap in force. */
+	bool (*covers)(void *ctx, const struct netmap_app *app, const uint8_t *name);
 };
 
 int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,

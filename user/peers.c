@@ -51,7 +51,8 @@ static struct peer *peer_find(const struct peers *p, const char *id)
 	return peer;
 }
 
-/* A record's id is cut to fit: one that fills it cannot be told from others and is not reused. */
+/* A record's id is cut to fit: one that fills it cannot be told from others. The name it gets is
+ * no node's; see peer_find_cut(). */
 static int restore_peer(const void *key, const void *value, void *ctx)
 {
 	const struct c25_peer *record = value;
@@ -71,6 +72,35 @@ static int restore_peer(const void *key, const void *value, void *ctx)
 		return -ENOMEM;
 	peer->record = *record;
 	return 0;
+}
+
+/* After a restart: the number of a node whose id the record holds only the beginning of. */
+static struct peer *peer_find_cut(struct peers *p, const struct c25_peer *record, const char *id)
+{
+	struct c25_peer written;
+	struct peer *peer = NULL;
+	uint32_t index;
+
+	if (strlen(id) < C25_ID_LEN - 1)
+		return NULL;
+	for (index = 0; index < C25_MAX_PEERS; index++) {
+		peer = p->by_index[index];
+		if (peer && strchr(peer->id, '\n') &&
+		    !memcmp(peer->record.id, record->id, sizeof(record->id)) &&
+		    addr_equal(&peer->record.overlay4, &record->overlay4) &&
+		    addr_equal(&peer->record.overlay6, &record->overlay6))
+			break;
+	}
+	if (index == C25_MAX_PEERS)
+		return NULL;
+	written = peer->record;
+	HASH_DELETE(by_id, p->by_id, peer);
+	p->by_index[index] = NULL;
+	free(peer);
+	peer = peer_add(p, index, id);
+	if (peer)
+		peer->record = written;
+	return peer;
 }
 
 static struct net *net_add(struct peers *p, const struct prefix *prefix)
@@ -122,11 +152,9 @@ void peers_free(struct peers *p)
 {
 	struct net *n, *next;
 
-	for (uint32_t i = 0; i < C25_MAX_PEERS; i++) {
-		if (p->by_index[i])
-			HASH_DELETE(by_id, p->by_id, p->by_index[i]);
+	HASH_CLEAR(by_id, p->by_id);
+	for (uint32_t i = 0; i < C25_MAX_PEERS; i++)
 		free(p->by_index[i]);
-	}
 	HASH_ITER (hh, p->nets, n, next) {
 		HASH_DEL(p->nets, n);
 		free(n);
@@ -182,6 +210,8 @@ static int sync_peer(struct peers *p, const struct netmap_node *node)
 	struct peer *peer = peer_find(p, node->id);
 	uint32_t index;
 
+	if (!peer)
+		peer = peer_find_cut(p, &record, node->id);
 	if (!peer) {
 		index = free_index(p);
 		if (index == PEERS_NONE)

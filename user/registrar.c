@@ -225,7 +225,7 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 		    struct registrar_wait *w, uint64_t now)
 {
 	struct registration *reg;
-	bool first;
+	bool first, held;
 
 	enter(r, now);
 	w->prev = w->next = NULL;
@@ -234,10 +234,13 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 	if (!reg || reg->ended)
 		goto no_connector;
 	set_candidates(r, reg, connectors, n);
-	if (!reg->quest && reg->home && (!n || quest_is_candidate(reg, reg->home))) {
+	held = registrar_holds(l);
+	if (held && (!n || quest_is_candidate(reg, reg->home))) {
 		w->settled(w, l, REGISTRAR_OK, 0);
 		goto done;
 	}
+	if (!held && !reg->quest)
+		reg->confirmed = false;
 	if (!reg->n_candidates)
 		goto no_connector;
 	first = waits_empty(&reg->waits);
@@ -334,6 +337,24 @@ void registrar_release(struct registrar *r, struct lease *l)
 	r->busy--;
 }
 
+static void tell_again(struct registrar *r, struct registration *reg)
+{
+	reg->confirmed = false;
+	quest_begin(r, reg, reg->home);
+	link_del(&reg->at);
+	link_add(&reg->home->urgent, &reg->at);
+}
+
+void registrar_changed(struct registrar *r, struct lease *l, uint64_t now)
+{
+	struct registration *reg = l->registration;
+
+	enter(r, now);
+	if (reg && !reg->ended && reg->home && !reg->quest)
+		tell_again(r, reg);
+	leave(r);
+}
+
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 {
 	struct registration *reg = l->registration;
@@ -341,10 +362,7 @@ void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 	enter(r, now);
 	if (reg && !reg->ended && reg->home && !reg->quest && r->now >= reg->again_at) {
 		reg->again_at = r->now + AGAIN_MS;
-		reg->confirmed = false;
-		quest_begin(r, reg, reg->home);
-		link_del(&reg->at);
-		link_add(&reg->home->urgent, &reg->at);
+		tell_again(r, reg);
 	}
 	leave(r);
 }
@@ -441,4 +459,12 @@ bool registrar_healthy(const struct registrar *r, uint32_t connector)
 	const struct conn *c = conn_find(r, connector);
 
 	return !c || c->healthy;
+}
+
+bool registrar_holds(const struct lease *l)
+{
+	const struct registration *reg = l->registration;
+
+	return reg && !reg->ended && !reg->quest && reg->home &&
+	       (reg->home->healthy || reg->agreed >= reg->home->missed);
 }

@@ -49,6 +49,9 @@ struct registrar_ops {
 	 */
 	void (*send)(void *ctx, uint32_t connector, uint64_t request, struct lease *const *leases,
 		     size_t n, const struct c25_addr *release, size_t n_release);
+	/* `request` is given up and must not arrive late: it gives back what may be registered
+	 * again by then. The transport answers for it no more. */
+	void (*cancel)(void *ctx, uint32_t connector, uint64_t request);
 	/* A connector agreed to this lease, for the first time or again: write the maps before
 	 * those who wait are told. 0, or a negative errno: those who wait are told TIMED_OUT. */
 	int (*granted)(void *ctx, struct lease *l, uint32_t connector);
@@ -72,7 +75,8 @@ DEFINE_CLEANUP(registrar, struct registrar *, registrar_free)
  * Have `l` registered at the first of `connectors` (in order of preference) that agrees. If it
  * is already, `w` is settled at once, from within. Otherwise w->settled is called exactly once,
  * at the latest answer_timeout from now, unless registrar_forget() comes first; at once, with
- * TIMED_OUT, where there is no connector. Codes 3 and 4 are REFUSED at once, as they are the same
+ * TIMED_OUT, where there is no connector. One registered at a connector that does not answer is
+ * told again like a new one. Codes 3 and 4 are REFUSED at once, as they are the same
  * everywhere; after any other code the remaining candidates are asked first, and the code of the
  * first that refused is given.
  */
@@ -97,6 +101,8 @@ void registrar_release(struct registrar *r, struct lease *l);
 
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, at most once a second. */
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now);
+/* What is to be told of it has changed, its app: told again at once. */
+void registrar_changed(struct registrar *r, struct lease *l, uint64_t now);
 
 /* codes[n] in the order sent; `epoch` as received: a change makes every mapping of it go again. */
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
@@ -111,5 +117,8 @@ void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t 
 uint64_t registrar_tick(struct registrar *r, uint64_t now);
 
 bool registrar_healthy(const struct registrar *r, uint32_t connector);
+
+/* Whether its connector agreed to it, answers, and need not be told again. */
+bool registrar_holds(const struct lease *l);
 
 #endif

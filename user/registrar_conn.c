@@ -95,6 +95,7 @@ static void set_unhealthy(struct registrar *r, struct conn *c)
 {
 	if (c->healthy && r->now - c->healthy_since >= CALM_MS)
 		c->backoff = PROBE_MIN_MS;
+	c->missed = r->now;
 	c->probe_at = r->now + c->backoff;
 	c->backoff = c->backoff * 2 < PROBE_MAX_MS ? c->backoff * 2 : PROBE_MAX_MS;
 	if (!c->healthy)
@@ -224,12 +225,15 @@ void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool 
 static void give_up(struct registrar *r, struct conn *c)
 {
 	struct request *req = c->request;
+	bool cancel = req->n_release;
 
 	c->request = NULL;
 	request_take_back(c, req);
 	set_failing(r, c, req->sent);
 	unanswered(r, req);
-	if (c->dropped) {
+	if (cancel)
+		r->ops->cancel(r->ctx, c->index, req->id);
+	if (cancel || c->dropped) {
 		request_free(req);
 		return;
 	}

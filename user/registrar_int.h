@@ -113,6 +113,7 @@ struct conn {
 	uint64_t share_due;
 	uint64_t failing_since;
 	uint64_t healthy_since;
+	uint64_t missed; /* when it last did not answer in time */
 	uint64_t probe_at;
 	uint64_t backoff;
 	UT_hash_handle hh;
@@ -141,7 +142,8 @@ struct registration {
 	uint64_t share_end;
 	uint64_t due; /* first deadline, when it was linked into `waiting` */
 	uint64_t again_at;
-	struct link at; /* a connector's urgent or quiet, or parked */
+	uint64_t agreed; /* when its home did */
+	struct link at;  /* a connector's urgent or quiet, or parked */
 	struct link held;
 	struct link waiting;
 	struct link tickets;

@@ -174,6 +174,7 @@ static void grant(struct registrar *r, struct registration *reg, struct conn *c)
 		conn_release(old, &reg->lease->transit);
 	reg->home = c;
 	reg->confirmed = reg->live = true;
+	reg->agreed = r->now;
 	link_del(&reg->held);
 	link_add(&c->held, &reg->held);
 	if (c->failing)

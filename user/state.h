@@ -37,16 +37,22 @@ struct state_mapping {
 struct state {
 	struct state_lease *leases; /* by app, domain from the root down, address */
 	size_t n_leases;
+	size_t n_resting;               /* behind them: in quarantine */
 	struct state_mapping *mappings; /* by client, app, address */
 	size_t n_mappings;
 	struct c25_app *apps; /* what the rows' names point into */
+	size_t n_apps;
 	struct c25_peer *peers;
 };
 
-/* 0 or a negative errno. Leases in quarantine are left out. */
+/* 0 or a negative errno. */
 int state_read(struct state **out, const struct maps *maps);
 void state_free(struct state *s);
 DEFINE_CLEANUP(state, struct state *, state_free)
+
+/* Their names; "" where the maps do not say. */
+const char *state_app(const struct state *s, uint32_t id);
+const char *state_peer(const struct state *s, uint32_t index);
 
 /* The `client` and `connector` objects of /conn25/state (contract, section 5), without what only
  * the daemon knows. NULL: out of memory. */

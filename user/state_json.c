@@ -78,10 +78,10 @@ cJSON *state_client_json(const struct state *s)
 	for (size_t i = 0; i < s->n_leases; i++) {
 		const struct state_lease *l = &s->leases[i], *before = i ? l - 1 : NULL;
 
-		if (!before || strcmp(before->app, l->app))
+		if (!before || strcmp(before->app, l->app) != 0)
 			domains = open_group(apps, "app", l->app, "domains");
-		if (!before || strcmp(before->app, l->app) ||
-		    strcmp(before->lease.domain, l->lease.domain))
+		if (!before || strcmp(before->app, l->app) != 0 ||
+		    strcmp(before->lease.domain, l->lease.domain) != 0)
 			addresses = open_group(domains, "domain", l->lease.domain, "addresses");
 		cJSON_AddItemToArray(addresses, lease_json(l));
 	}
@@ -111,7 +111,7 @@ cJSON *state_connector_json(const struct state *s)
 		if (new_peer)
 			apps = open_group(peers, "clientIP", addr_print(client, &m->key.client),
 					  "apps");
-		if (new_peer || strcmp(before->app, m->app))
+		if (new_peer || strcmp(before->app, m->app) != 0)
 			addresses = open_group(apps, "app", m->app, "addresses");
 		cJSON_AddItemToArray(addresses, mapping_json(m));
 	}

@@ -144,9 +144,37 @@ static int sync_one(struct uplinks *u, struct uplink *up, struct datapath *dp)
 	return 0;
 }
 
+struct others {
+	struct uplinks *u;
+	uint32_t v[C25_MAX_DEVS];
+	size_t n;
+};
+
+static int find_other(const void *key, const void *value, void *ctx)
+{
+	const uint32_t ifindex = *(const uint32_t *)key;
+	struct others *o = ctx;
+
+	(void)value;
+	if (!find(o->u, ifindex) && o->n < ARRAY_SIZE(o->v))
+		o->v[o->n++] = ifindex;
+	return 0;
+}
+
+/* Devices that an earlier daemon used: packets must not leave through what is no uplink now. */
+static void forget_others(struct uplinks *u, const struct maps *maps)
+{
+	struct others o = { .u = u };
+
+	maps_each(maps, MAP_DEVS, find_other, &o);
+	for (size_t i = 0; i < o.n; i++)
+		maps_dev_del(maps, o.v[i]);
+}
+
 int uplinks_sync(struct uplinks *u, struct datapath *dp, const struct netlink_link *overlay)
 {
 	struct defaults d = { .u = u, .overlay = overlay->ifindex };
+	bool first = u->datapath != dp;
 	int result = 0, err;
 
 	for (size_t i = 0; i < u->n; i++) {
@@ -159,6 +187,8 @@ int uplinks_sync(struct uplinks *u, struct datapath *dp, const struct netlink_li
 		want_named(u, overlay->ifindex);
 	else
 		netlink_route_each(u->nl, want_default, &d);
+	if (first)
+		forget_others(u, datapath_maps(dp));
 	for (size_t i = u->n; i-- > 0;)
 		if (!u->v[i].wanted)
 			remove_at(u, i, dp);

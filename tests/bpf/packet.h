@@ -331,6 +331,8 @@ static inline void bench_devices(struct bench *b)
 				 .addr6 = addr_of(OWN6),
 				 .mtu = OVERLAY_MTU,
 				 .vni = VNI,
+				 .via4 = C25_PEER_NONE,
+				 .via6 = C25_PEER_NONE,
 				 .l2 = 1 };
 	struct c25_dev up = { .addr4 = addr_of(UPLINK4),
 			      .addr6 = addr_of(UPLINK6),

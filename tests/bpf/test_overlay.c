@@ -17,6 +17,9 @@
 	"{ \"id\": \"x\", \"addresses\": [\"100.101.0.9\", \"fd25::9\"], \"underlay\": "           \
 	"\"192.0.2.19\","                                                                          \
 	"  \"connector\": true }"
+#define APP                                                                                        \
+	"{ \"name\": \"web\", \"domains\": [\"example.com\"], \"connectors\": [\"*\"], "           \
+	"\"clients\": [\"a\"] }"
 #define POOLS                                                                                      \
 	"\"ipPools\": { \"v4MagicIPPool\": [\"198.18.0.0-198.18.2.255\"],"                         \
 	"  \"v4TransitIPPool\": [\"169.254.64.0/18\"],"                                            \
@@ -59,7 +62,7 @@ static void netmap_is(const char *nodes)
 {
 	char text[8192];
 
-	snprintf(text, sizeof(text), "{ \"nodes\": [%s], \"apps\": [], " POOLS " }", nodes);
+	snprintf(text, sizeof(text), "{ \"nodes\": [%s], \"apps\": [" APP "], " POOLS " }", nodes);
 	netmap_free(nm);
 	nm = parse(text);
 }
@@ -70,7 +73,6 @@ static int open_as(enum overlay_mode mode, const char *dev, uint16_t port)
 		.mode = mode,
 		.dev = dev,
 		.vxlan_port = port,
-		.client = true,
 	};
 
 	overlay_free(o);
@@ -114,6 +116,14 @@ Test(overlay, vxlan_makes_device_addresses_routes_and_rules)
 	cr_assert_str_eq(shown("ip -6 addr show dev conn25 scope link"), "");
 }
 
+/* What the kernel does in a while of its own: a new device's state, a link-local address. */
+static void wait_to_show(const char *command, const char *part)
+{
+	for (int i = 0; i < 500 && !strstr(shown(command), part); i++)
+		usleep(10 * 1000);
+	SHOWS(command, part);
+}
+
 Test(overlay, a_sync_without_change_touches_nothing)
 {
 	struct netlink *onlooker;
@@ -121,6 +131,7 @@ Test(overlay, a_sync_without_change_touches_nothing)
 	netmap_is(OWN_NODE "," EXIT_NODE);
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "conn25", 8925), 0);
 	in_sync();
+	wait_to_show("ip link show conn25", "state UNKNOWN");
 	cr_assert_eq(netlink_open(&onlooker), 0);
 	logged();
 	for (int i = 0; i < 3; i++)
@@ -227,14 +238,16 @@ Test(overlay, a_port_taken_by_another_vxlan_device_is_told_with_its_name)
 	LOGGED("taken by the VXLAN device cni.vx");
 }
 
-Test(overlay, modes_are_named_and_what_is_not_built_is_refused)
+Test(overlay, modes_are_named_and_devices_that_do_not_fit_are_refused)
 {
 	cr_assert_eq(overlay_mode_parse("vxlan"), OVERLAY_VXLAN);
 	cr_assert_eq(overlay_mode_parse("wireguard"), OVERLAY_WIREGUARD);
 	cr_assert_eq(overlay_mode_parse("none"), OVERLAY_NONE);
 	cr_assert_eq(overlay_mode_parse("Vxlan"), -EINVAL);
-	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg0", 0), -EOPNOTSUPP);
-	LOGGED("--overlay wireguard is not built yet");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg0", 0), -ENODEV);
+	LOGGED("no device wg0");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "lo", 0), -EINVAL);
+	LOGGED("device lo is no WireGuard device");
 	cr_assert_eq(open_as(OVERLAY_NONE, "nosuch0", 0), -ENODEV);
 	LOGGED("no device nosuch0");
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "a-name-of-sixteen", 8925), -EINVAL);
@@ -318,6 +331,23 @@ Test(overlay, none_on_a_device_without_ethernet_needs_no_next_hop)
 	LOGGED("no device of this host has the overlay address fd25::1");
 }
 
+Test(overlay, wireguard_routes_magic_and_the_peers_that_have_a_key)
+{
+	netmap_is(OWN_NODE "," EXIT_NODE ", { \"id\": \"y\", \"addresses\": [\"100.101.0.7\"], "
+					 "\"wireguardKey\": "
+			   "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\" }");
+	RUN("ip tuntap add dev wg7 mode tun; ip addr add 100.101.0.1/32 dev wg7; ip link set wg7 "
+	    "up");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg7", 0), 0);
+	in_sync();
+	cr_assert(!overlay_tunnel_key(o));
+	SHOWS("ip route show table 2525", "198.18.0.0/23 dev wg7");
+	SHOWS("ip -6 route show table 2525", "fd25:a::/96 dev wg7");
+	SHOWS("ip route show table 2525", "100.101.0.7 dev wg7");
+	SHOWS_NOT("ip route show table 2525", "100.101.0.9");
+	SHOWS_NOT("ip -6 route show table 2525", "fd25::9");
+}
+
 Test(overlay, a_shared_device_of_a_plain_client_keeps_its_settings)
 {
 	RUN("ip addr add 100.101.0.1/24 dev eth7");
@@ -351,8 +381,10 @@ Test(overlay, an_advertised_default_route_of_the_host_survives)
 	RUN("ip link add up7 type veth peer name rt7; "
 	    "for d in up7 rt7; do echo 0 >/proc/sys/net/ipv6/conf/$d/accept_dad; "
 	    "ip link set $d up; done");
+	wait_to_show("ip -6 addr show dev rt7 scope link -tentative", "fe80:");
+	wait_to_show("ip -6 addr show dev up7 scope link -tentative", "fe80:");
 	advertise("rt7");
-	SHOWS("ip -6 route show default", "dev up7 proto ra");
+	wait_to_show("ip -6 route show default", "dev up7 proto ra");
 	netmap_is(OWN_NODE "," EXIT_NODE);
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "conn25", 8925), 0);
 	in_sync();
@@ -405,7 +437,7 @@ Test(overlay, five_thousand_peers_are_there_in_a_moment)
 			",{ \"id\": \"p%d\", \"addresses\": [\"100.102.%d.%d\", \"fd25::2:%x\"], "
 			"\"underlay\": \"192.0.2.%d\" }",
 			i, i / 250, i % 250 + 1, i + 1, i % 200 + 20);
-	fprintf(f, "], \"apps\": [], " POOLS " }");
+	fprintf(f, "], \"apps\": [" APP "], " POOLS " }");
 	fclose(f);
 	nm = parse(text);
 	free(text);

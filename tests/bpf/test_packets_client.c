@@ -172,6 +172,24 @@ Test(packets_client, without_tunnel_key_frames_go_to_the_mappings_own_connector)
 	bench_close(&b);
 }
 
+Test(packets_client, a_frame_to_its_own_connector_needs_no_redirect)
+{
+	struct c25_overlay record;
+	struct packet p = UDP4;
+	struct outcome o;
+	uint32_t zero = 0;
+
+	open_mapped(false);
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_overlay), &zero, &record), 0);
+	record.via4 = PEER;
+	put(b.skel->maps.c25_overlay, &zero, &record);
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_PASS, CLIENT_OUT);
+	p.dst = TRANSIT4;
+	expect_bytes(&o, p);
+	bench_close(&b);
+}
+
 Test(packets_client, a_frame_with_our_mark_passes_and_loses_it)
 {
 	union context ctx = { .skb.cb = { COOKIE, ~COOKIE } };

@@ -174,6 +174,19 @@ topology() {
 	in_ns client conntrack -F >/dev/null 2>&1
 }
 
+# A second connector, seen on the wan as 10.2.0.2 and fd02::2.
+second_connector() {
+	lan_host connector2 20
+	cable connector2 wan0 internet wan1
+	addr connector2 wan0 10.2.0.2/24 fd02::2/64
+	addr internet wan1 10.2.0.254/24 fd02::fe/64
+	ip -n connector2 route add default via 10.2.0.254
+	ip -n connector2 route add default via fd02::fe
+}
+# shellcheck disable=SC2034 # read by those who source this
+two_connectors='.nodes += [{ id: "connector2", addresses: ["100.101.0.10", "fd25::10"], tags: ["tag:exit"],
+	underlay: "192.0.2.20", connector: true }]'
+
 # netmap [JQ-FILTER]: writes $dir/netmap.json.
 netmap() {
 	jq "${1:-.}" >"$dir/netmap.new" <<-'JSON'
@@ -300,13 +313,14 @@ web_server() {
 }
 
 # conn25_start NODE [FLAGS...]: pid in pid_NODE, log in $dir/NODE.log. NODE is the namespace too.
+netmap_file=$dir/netmap.json
 client_flags=(--dns-listen 127.0.0.1:53 --dns-upstream 192.0.2.53)
 conn25_start() {
 	local node=$1 flags=()
 	shift
 	[[ $node == connector* ]] || flags+=("${client_flags[@]}")
 	: >"$dir/$node.log"
-	nsenter --net="/run/netns/$node" "$CONN25" run --netmap "$dir/netmap.json" --node "$node" \
+	nsenter --net="/run/netns/$node" "$CONN25" run --netmap "$netmap_file" --node "$node" \
 		--pin "/sys/fs/bpf/$node" --control "/run/$node.sock" "${flags[@]}" "$@" \
 		2>>"$dir/$node.log" &
 	printf -v "pid_$node" %s $!
@@ -330,15 +344,15 @@ conn25() { # NODE COMMAND...
 }
 # netmap_reload NODES [JQ-FILTER]: returns when each of the nodes has it in force.
 netmap_reload() {
-	local node was=()
+	local node before=()
 	for node in $1; do
-		was+=("$(grep -c 'netmap reloaded' "$dir/$node.log")")
+		before+=("$(grep -c 'netmap reloaded' "$dir/$node.log")")
 	done
 	netmap "${2:-.}"
 	for node in $1; do
-		wait_for 3 eval "[ \"\$(grep -c 'netmap reloaded' '$dir/$node.log')\" -gt ${was[0]} ]" ||
+		wait_for 3 eval "[ \"\$(grep -c 'netmap reloaded' '$dir/$node.log')\" -gt ${before[0]} ]" ||
 			fatal "the netmap is in force on $node"
-		was=("${was[@]:1}")
+		before=("${before[@]:1}")
 	done
 }
 lookup() { # NS NAME TYPE [SERVER]

@@ -5,19 +5,26 @@
 # Packages come over the host's network, so the image is built outside of the hosts that lib.sh
 # makes: first a shell that owns the storage and removes it, then one in a mount and a PID namespace
 # that builds, then the test.
-# shellcheck disable=SC2317 # functions are called by trap, check and wait_for
+# shellcheck disable=SC2016,SC2317 # jq's variables; functions called by trap, check and wait_for
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
 # The containers' cgroups bear the name of the storage: the kernel keeps them when all else is gone.
+# After an interruption processes may still be on their way out.
 remove_store() {
-	rm -rf --one-file-system "$C25_STORE"
-	find /sys/fs/cgroup -depth -type d -path "*/$(basename "$C25_STORE")*" -exec rmdir {} +
+	local cgroup
+	cgroup=$(basename "$C25_STORE")
+	for _ in 1 2 3 4 5; do
+		rm -rf --one-file-system "$C25_STORE" &&
+			find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + && return
+		sleep 1
+	done
 }
 if [ -z "${C25_STORE:-}" ] && [ "$(id -u)" -eq 0 ]; then
 	C25_STORE=$(mktemp -d /var/tmp/conn25-image.XXXXXX)
 	export C25_STORE
-	trap 'remove_store' EXIT
+	trap remove_store EXIT
+	mkdir /var/lib/containers 2>/dev/null && trap 'remove_store; rmdir /var/lib/containers' EXIT
 	unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
 		bash "$0" "$@" &
 	child=$!
@@ -26,8 +33,21 @@ if [ -z "${C25_STORE:-}" ] && [ "$(id -u)" -eq 0 ]; then
 	exit
 fi
 
-storage=(--root "${C25_STORE:-}/root" --runroot "${C25_STORE:-}/run" --storage-driver vfs)
 image=localhost/conn25
+if [ -z "${C25_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
+	# What engines keep beside their storage is not for the host to see.
+	mount -t tmpfs tmpfs /var/lib/containers
+	mount -t tmpfs tmpfs /dev/shm
+	# vfs works everywhere, but copies the whole image for each container.
+	mkdir "$C25_STORE"/{lower,upper,work,merged}
+	C25_DRIVER=vfs
+	mount -t overlay overlay "$C25_STORE/merged" -o \
+		"lowerdir=$C25_STORE/lower,upperdir=$C25_STORE/upper,workdir=$C25_STORE/work" \
+		2>/dev/null && C25_DRIVER=overlay
+	export C25_DRIVER
+fi
+storage=(--root "${C25_STORE:-}/root" --runroot "${C25_STORE:-}/run"
+	--storage-driver "${C25_DRIVER:-}")
 
 # The base is what docker.io/library/debian:bookworm-slim is: minbase without documentation.
 make_base() {
@@ -63,7 +83,7 @@ build_machine() {
 # The words of the file `skip` are why nothing can be tested here.
 prepare() {
 	local tool
-	for tool in buildah podman runc mmdebstrap; do
+	for tool in buildah podman runc mmdebstrap yq; do
 		command -v "$tool" >/dev/null && continue
 		echo "$tool is not installed" >"$C25_STORE/skip"
 		return
@@ -77,10 +97,6 @@ prepare() {
 	fi
 }
 if [ -z "${C25_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
-	# What engines keep beside their storage is not for the host to see.
-	mkdir -p /var/lib/containers
-	mount -t tmpfs tmpfs /var/lib/containers
-	mount -t tmpfs tmpfs /dev/shm
 	prepare >"$C25_STORE/build.log" 2>&1
 fi
 
@@ -96,31 +112,44 @@ fi
 	fatal "the image builds from the checkout" "$(tail -n 40 "$C25_STORE/build.log")"
 ok "the image builds from the checkout"
 
-# The flags are what no machine's cgroup layout or limits stand against; --network host is the
+# The flags are what no machine's cgroup layout or limits stand against; --network=host is the
 # network namespace of the calling host.
 engine=(podman "${storage[@]}" --cgroup-manager cgroupfs --runtime runc --events-backend none)
-flags=(--network host --cgroup-parent "/$(basename "$C25_STORE")" --log-driver k8s-file
+flags=(--cgroup-parent "/$(basename "$C25_STORE")" --log-driver k8s-file
 	--ulimit nofile=4096:4096 --ulimit nproc=1024:1024)
 
-# daemonset NODE: mounts and environment as in deploy/kubernetes/daemonset.yaml. Two nodes share
-# one kernel here, so each has a /sys/fs/bpf of its own. The client's is an empty directory at first.
+# Two nodes share one kernel here, so each has a /sys/fs/bpf of its own. The client's is an empty
+# directory at first.
 bpf_of() { # NODE
 	[ "$1" = client ] && echo /run/client-bpf || echo "/sys/fs/bpf/$1"
 }
+# daemonset NODE: what the DaemonSet says of its container, as flags in `pod`, with directories of
+# the node. A cluster's nodes have their resolvers in /etc/resolv.conf.
 daemonset() {
-	mount=(--privileged --read-only --read-only-tmpfs=false -v "$(bpf_of "$1"):/sys/fs/bpf:rshared"
-		-v "/run/$1:/run/conn25" -v "$dir/config:/etc/conn25:ro" -e "CONN25_NODE=$1")
-	[ "$1" = connector ] ||
-		mount+=(-e CONN25_DNS_LISTEN=127.0.0.1:53 -e CONN25_DNS_UPSTREAM=192.0.2.53)
+	mapfile -t pod < <(yq -r --arg node "$1" --arg bpf "$(bpf_of "$1")" --arg netmap "$dir/config" '
+		{ netmap: $netmap, bpf: $bpf, run: "/run/\($node)" } as $source |
+		.spec.template.spec as $pod | $pod.containers[0] |
+		(if $pod.hostNetwork then "--network=host" else empty end),
+		(if .securityContext.privileged then "--privileged" else empty end),
+		(if .securityContext.readOnlyRootFilesystem then
+			"--read-only", "--read-only-tmpfs=false" else empty end),
+		(.env[] | "--env=\(.name)=\(.value // $node)"),
+		(.volumeMounts[] | "--volume=\($source[.name]):\(.mountPath):" +
+			if .readOnly then "ro" else "rw" end +
+			if .mountPropagation == "Bidirectional" then ",rshared" else "" end)
+		' "$top/deploy/kubernetes/daemonset.yaml")
+	pod+=(--env=CONN25_DNS_UPSTREAM=192.0.2.53)
 }
+mapfile -t probe < <(yq -r '.spec.template.spec.containers[0].readinessProbe.exec.command[]' \
+	"$top/deploy/kubernetes/daemonset.yaml")
 container_ready() { # NODE
 	"${engine[@]}" logs "$1" >"$dir/$1.log" 2>&1
-	grep -q ready "$dir/$1.log" && "${engine[@]}" exec "$1" conn25 status
+	grep -q ready "$dir/$1.log" && "${engine[@]}" exec "$1" "${probe[@]}"
 }
 container_start() { # NODE [PODMAN-FLAG...]
-	local mount
+	local pod
 	daemonset "$1"
-	in_ns "$1" "${engine[@]}" run -d --name "$1" "${flags[@]}" "${mount[@]}" "${@:2}" "$image" \
+	in_ns "$1" "${engine[@]}" run -d --name "$1" "${flags[@]}" "${pod[@]}" "${@:2}" "$image" \
 		>"$dir/podman.log" 2>&1 ||
 		fatal "the container starts on $1" "$(cat "$dir/podman.log")"
 	wait_for 15 container_ready "$1" ||
@@ -133,7 +162,8 @@ container_stop() { # NODE
 	"${engine[@]}" rm -f "$1" >/dev/null
 }
 once() { # COMMAND...: in a container without any privilege
-	"${engine[@]}" run --rm "${flags[@]}" --cap-drop=all -v "$dir/config:/etc/conn25:ro" "$image" "$@"
+	"${engine[@]}" run --rm --network=none "${flags[@]}" --cap-drop=all \
+		-v "$dir/config:/etc/conn25:ro" "$image" "$@"
 }
 
 topology
@@ -162,15 +192,15 @@ check_eq "conn25 version is the checkout's" "$("$CONN25" version)" "$(once versi
 check_eq "conn25 check reads the mounted netmap" \
 	"$("$CONN25" check --netmap "$dir/netmap.json" --node client)" \
 	"$(once check --netmap /etc/conn25/netmap.json --node client)"
-check "the image holds licence and man page" "${engine[@]}" run --rm "${flags[@]}" --entrypoint ls "$image" \
-	/usr/share/doc/conn25/copyright /usr/share/man/man8/conn25.8
+check "the image holds licence and man page" "${engine[@]}" run --rm --network=none "${flags[@]}" \
+	--entrypoint ls "$image" /usr/share/doc/conn25/copyright /usr/share/man/man8/conn25.8
 check_match "the image holds nothing to build with" 'none' \
-	"$("${engine[@]}" run --rm "${flags[@]}" --entrypoint sh "$image" -c \
+	"$("${engine[@]}" run --rm --network=none "${flags[@]}" --entrypoint sh "$image" -c \
 		'command -v gcc clang make bpftool || echo none')"
 
 container_start connector
 container_start client
-ok "both daemons are ready, and conn25 status answers in their containers"
+ok "both daemons are ready, and the readiness probe says so"
 magic4=$(lookup client example.com A)
 magic6=$(lookup client example.com AAAA)
 fetch() { in_ns "$1" curl -sS --max-time 5 "http://$magic4/" "http://[$magic6]/"; }
@@ -213,7 +243,7 @@ container_stop connector
 check "the datapath stays without a container" test -e "$(bpf_of connector)/conn25/links"
 daemonset connector
 check "conn25 detach in a container ends with 0" in_ns connector "${engine[@]}" run --rm \
-	"${flags[@]}" "${mount[@]}" "$image" detach
+	"${flags[@]}" "${pod[@]}" "$image" detach
 check "and leaves no pin and no device" gone connector
 container_stop client
 container_start client -e CONN25_DETACH_ON_EXIT=true
@@ -225,7 +255,8 @@ machine_start() { # NODE
 	echo "CONN25_NODE=$1" >"$dir/default-$1"
 	[ "$1" = connector ] || printf '%s\n' CONN25_DNS_LISTEN=127.0.0.1:53 \
 		CONN25_DNS_UPSTREAM=192.0.2.53 >>"$dir/default-$1"
-	in_ns "$1" "${engine[@]}" run -d --name "$1" --systemd=always --privileged "${flags[@]}" \
+	in_ns "$1" "${engine[@]}" run -d --name "$1" --systemd=always --privileged --network=host \
+		"${flags[@]}" \
 		-v "$(bpf_of "$1"):/sys/fs/bpf" -v "$dir/config:/etc/conn25:ro" \
 		-v "$dir/default-$1:/etc/default/conn25:ro" localhost/machine \
 		>"$dir/podman.log" 2>&1 || fatal "a systemd starts on $1" "$(cat "$dir/podman.log")"

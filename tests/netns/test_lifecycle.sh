@@ -70,7 +70,9 @@ check_eq "a stream survives kill -9 of both daemons, three times" \
 	"$(sha256sum <"$dir/www/blob")" "$(cat "$dir/sum")"
 check_eq "and the name keeps its magic address" "$magic6" "$(lookup client example.com AAAA)"
 
-# Detach under a living daemon is the operator's word: everything goes, whoever runs.
+programs=$(for link in /sys/fs/bpf/*/links/*; do
+	bpftool -j link show pinned "$link" | jq .prog_id
+done)
 conn25_stop client
 conn25_stop connector
 for node in client connector; do
@@ -83,7 +85,20 @@ for node in client connector; do
 	[ ! -e "/sys/fs/bpf/$node" ]
 	check_eq "no pin is left on the $node" 0 $?
 done
-check_eq "no program of ours is loaded any more" 0 "$(wait_for 5 eval '! bpftool prog | grep -q c25_'; bpftool prog | grep -c ' c25_')"
+for id in $programs; do
+	wait_for 5 eval "! bpftool prog show id $id >/dev/null 2>&1" || break
+done
+[ -n "$programs" ] && ! bpftool prog show id "$id" >/dev/null 2>&1
+check_eq "no program of ours stays loaded" 0 $?
+
+# Detach beside a living daemon: what it takes away does not come back.
+conn25_start client
+conn25 client detach >/dev/null 2>&1
+wait "${pid_client:-}"
+check_eq "a daemon whose datapath is detached ends with 1" 1 $?
+check_match "and says so" 'gone: detached; ending' "$(cat "$dir/client.log")"
+picture client >"$dir/client.after"
+check_eq "and leaves the client as it was" "" "$(diff "$dir/client.before" "$dir/client.after")"
 
 # --detach-on-exit.
 conn25_start client --detach-on-exit

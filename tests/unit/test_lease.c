@@ -362,6 +362,37 @@ Test(lease, each_may_end_the_lease_it_is_given_and_stops_when_told)
 	cr_assert_eq(lease_pool_stats(t, NETMAP_V4_MAGIC).in_use, 0);
 }
 
+static int count_it(struct lease *l, void *ctx)
+{
+	(*(int *)ctx)++;
+	return 0;
+}
+
+Test(lease, a_walk_in_pieces_comes_to_every_lease_also_where_some_end_on_the_way)
+{
+	_cleanup_(lease_table) struct lease_table *t = usual();
+	struct c25_addr at = { 0 };
+	char name[32];
+	int n = 0;
+
+	for (int i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "host-%d.example.com", i);
+		lend(t, name, "192.0.2.1", 0);
+	}
+	cr_assert_eq(lease_each_from(t, &at, 4, count_it, &n), 0);
+	cr_assert_eq(n, 4);
+	cr_assert_not(addr_is_zero(&at));
+	cr_assert_eq(lease_each_from(t, &at, 4, end_it, t), 0);
+	cr_assert_eq(lease_each_from(t, &at, 4, count_it, &n), 0);
+	cr_assert_eq(n, 6);
+	cr_assert(addr_is_zero(&at), "behind the last one");
+	cr_assert_eq(lease_each_from(t, &at, 100, count_it, &n), 0);
+	cr_assert_eq(n, 12, "and from the first one again");
+	at = A("203.0.113.1");
+	cr_assert_eq(lease_each_from(t, &at, 1, count_it, &n), 0);
+	cr_assert_eq(n, 13, "one that ended meanwhile is no place to go on from");
+}
+
 Test(lease, a_hundred_thousand_records_are_restored)
 {
 	_cleanup_(lease_table) struct lease_table *t = usual();

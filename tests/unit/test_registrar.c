@@ -36,7 +36,7 @@ static size_t n_sent;
 static struct lease *leases[LEASES];
 static uint32_t granted_at[LEASES];
 static int grants, revocations, revoked_code, health_changes, granted_result;
-static uint64_t now, dropped_at[8];
+static uint64_t now, cancelled, dropped_at[8];
 
 static size_t number(const struct lease *l)
 {
@@ -66,6 +66,14 @@ static void on_send(void *ctx, uint32_t connector, uint64_t request, struct leas
 	sent[n_sent++] = s;
 }
 
+static void on_cancel(void *ctx, uint32_t connector, uint64_t request)
+{
+	cancelled = request;
+	for (size_t i = 0; i < n_sent; i++)
+		if (sent[i]->connector == connector && sent[i]->id == request)
+			sent[i]->answered = true;
+}
+
 static int on_granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	grants++;
@@ -85,7 +93,7 @@ static void on_health(void *ctx, uint32_t connector, bool healthy)
 	cr_assert_eq(registrar_healthy(r, connector), healthy);
 }
 
-static const struct registrar_ops ops = { on_send, on_granted, on_revoked, on_health };
+static const struct registrar_ops ops = { on_send, on_cancel, on_granted, on_revoked, on_health };
 
 static void setup(void)
 {
@@ -256,6 +264,62 @@ CLAIM(a_registered_lease_settles_at_once)
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
 	tick();
 	cr_assert_eq(n_sent, 1);
+}
+
+CLAIM(a_lease_whose_only_connector_does_not_answer_settles_when_it_does_or_times_out)
+{
+	struct waiter w = { 0 };
+
+	live_at(0, AB, 1);
+	pass(REGISTRAR_HEARTBEAT_MS);
+	fails(last(1));
+	cr_assert_not(registrar_holds(L(0)));
+	want(&w, 0, AB, 1);
+	cr_assert_eq(w.settled, 0);
+	tick();
+	answer(last(1), 0);
+	cr_assert_eq(w.settled, 1);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert(registrar_holds(L(0)));
+
+	pass(REGISTRAR_HEARTBEAT_MS);
+	fails(last(1));
+	want(&w, 0, AB, 1);
+	pass(TIMEOUT);
+	cr_assert_eq(w.settled, 1);
+	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
+	cr_assert_eq(revocations, 0, "its mapping stays for when it is back");
+}
+
+CLAIM(a_lease_of_a_connector_that_lost_its_mappings_is_not_held_until_told_again)
+{
+	struct waiter w = { 0 };
+
+	live_at(0, AB, 1);
+	cr_assert(registrar_holds(L(0)));
+	pass(REGISTRAR_HEARTBEAT_MS);
+	answer_as(last(1), 0, "another");
+	cr_assert_not(registrar_holds(L(0)));
+	want(&w, 0, AB, 1);
+	cr_assert_eq(w.settled, 0);
+	answer_as(last(1), 0, "another");
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+}
+
+CLAIM(a_lease_that_changed_is_told_again_each_time_and_at_once)
+{
+	live_at(0, AB, 1);
+	for (int i = 0; i < 3; i++) {
+		size_t before = sent_to(1);
+
+		registrar_changed(r, L(0), now);
+		cr_assert_not(registrar_holds(L(0)));
+		tick();
+		cr_assert_eq(sent_to(1), before + 1);
+		cr_assert_eq(last(1)->n, 1);
+		answer(last(1), 0);
+		cr_assert(registrar_holds(L(0)));
+	}
 }
 
 CLAIM(no_connector_at_all_is_timed_out_at_once)
@@ -760,6 +824,21 @@ CLAIM(a_release_that_did_not_arrive_is_sent_again)
 	fails(last(1));
 	pass(600);
 	cr_assert_eq(last(1)->n_release, 1);
+}
+
+/* Else it could arrive after the address was registered there anew. */
+CLAIM(a_request_given_up_is_cancelled_where_it_releases_and_only_there)
+{
+	live_at(0, AB, 2);
+	live_at(1, AB, 2);
+	registrar_release(r, L(0));
+	pass(REGISTRAR_HEARTBEAT_MS);
+	cr_assert_eq(last(1)->n_release, 1);
+	pass(1000);
+	cr_assert_eq(cancelled, last(1)->id);
+	cancelled = 0;
+	pass(600);
+	cr_assert_eq(last(1)->n_release, 1, "it goes with the next one");
 }
 
 CLAIM(a_release_with_its_request_under_way_tells_the_waiter_and_the_connector)

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Two connectors: one dies, the other takes over, whichever is first.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
+# shellcheck source=tests/netns/lib.sh
+. "$(dirname "$0")/lib.sh"
+topology
+second_connector
+netmap "$two_connectors"
+standard_zones
+dns_server
+web_server
+conn25_start connector
+conn25_start connector2
+conn25_start client
+
+holder() { # NAME: the connector of its IPv4 mapping
+	conn25 client map client --json | jq -r --arg n "$1" \
+		'[.client[] | select(.domain == $n and (.magicIP | contains(".")))][0].connector'
+}
+other() { [ "$1" = connector ] && echo connector2 || echo connector; }
+seen_as() { [ "$1" = connector ] && echo 'seen from 198.51.100.1,' || echo 'seen from 10.2.0.2,'; }
+fetch() { in_ns client curl -sS --max-time 1 "http://$magic/"; }
+held_by() { [ "$(holder host.example.net)" = "$1" ]; }
+next=0
+new_name() { # SECONDS CLAIM: a name never asked before
+	local started took answer
+	next=$((next + 1))
+	started=$(date +%s%N)
+	answer=$(lookup client "n$next.example.net" A)
+	took=$((($(date +%s%N) - started) / 1000000))
+	[[ $answer == 198.18.* ]] && [ $took -lt $(($1 * 1000)) ] &&
+		in_ns client curl -sS --max-time 1 -o /dev/null "http://$answer/"
+	check_eq "$2 ($took ms)" 0 $?
+}
+warnings() { grep -c "connector $1 does not answer" "$dir/client.log"; }
+
+magic=$(lookup client host.example.net A)
+first=$(holder host.example.net)
+second=$(other "$first")
+check_match "traffic goes through one of them" "$(seen_as "$first")" "$(fetch)"
+
+# The daemon of the one in use is killed: its datapath goes on until the mappings have moved.
+nsenter --net=/run/netns/client ping -n -i 0.05 -w 30 "$magic" >"$dir/ping" 2>&1 &
+ping=$!
+conn25_stop "$first" KILL
+new_name 1 "$first killed: a new name works at once"
+new_name 1 "and another one"
+check "existing mappings move to $second" wait_for 8 held_by "$second"
+check_match "traffic goes through $second" "$(seen_as "$second")" "$(fetch)"
+kill -INT $ping
+wait $ping
+check_match "no packet was lost on the way" ' 0% packet loss' "$(cat "$dir/ping")"
+check_match "the name keeps its address" "^$magic$" "$(lookup client host.example.net A)"
+new_name 1 "new names work"
+
+# It comes back, and nothing flaps.
+conn25_start "$first"
+check "$first is seen again" wait_for 8 grep -q "connector $first answers" "$dir/client.log"
+new_name 1 "new names work"
+check_match "what has moved stays" "$second" "$(holder host.example.net)"
+check_eq "$first was lost once" 1 "$(warnings "$first")"
+check_eq "$second was never lost" 0 "$(warnings "$second")"
+
+# The link of the other one is cut, in the middle of traffic.
+ip -n "$second" link set eth0 down
+new_name 1 "$second cut off: a new name works within the answer's time"
+check "traffic goes through $first" wait_for 8 eval "fetch | grep -q '$(seen_as "$first")'"
+check_eq "the mappings have moved" "$first" "$(holder host.example.net)"
+new_name 1 "new names work"
+
+# The last one goes as well.
+conn25_stop "$first" KILL
+started=$(date +%s%N)
+check_eq "without any a new name is SERVFAIL" SERVFAIL \
+	"$(in_ns client dig +time=3 +tries=1 @127.0.0.1 n300.example.net | sed -n 's/.*status: \([A-Z]*\).*/\1/p')"
+took=$((($(date +%s%N) - started) / 1000000))
+[ $took -lt 1300 ]
+check_eq "within the answer timeout ($took ms)" 0 $?
+ip -n "$second" link set eth0 up
+works() { [[ $(lookup client n301.example.net A) == 198.18.* ]]; }
+check "$second comes back: new names work" wait_for 8 works
+check "and the mappings move to it" wait_for 8 held_by "$second"
+check "and carry traffic" wait_for 3 eval "fetch | grep -q '$(seen_as "$second")'"
+
+# A short silence is no reason to move.
+conn25_start "$first"
+check "$first is back" wait_for 8 eval '[ "$(grep -c "connector '"$first"' answers" "$dir/client.log")" -ge 2 ]'
+conn25_stop "$second"
+conn25_start "$second"
+new_name 1 "after a restart of $second new names work"
+check_eq "the mappings stayed through a restart" "$second" "$(holder host.example.net)"
+check_match "and carry traffic" "$(seen_as "$second")" "$(fetch)"
+
+# Told to leave.
+netmap_reload "client connector connector2" "$two_connectors | .nodes |= map(if .id == \"$second\" then .connector = false else . end)"
+check "a node that is no connector any more is left" wait_for 1 held_by "$first"
+check_match "and traffic goes on" "$(seen_as "$first")" "$(fetch)"
+finish

@@ -184,6 +184,40 @@ struct {
 	__uint(max_entries, C25_MAX_PEERS);
 } c25_held SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct c25_frag_key);
+	__type(value, struct c25_frag_entry);
+	__uint(max_entries, 16384);
+} c25_frags SEC(".maps");
+
+#define C25_EARLY_SLOTS 256
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_early);
+	__uint(max_entries, C25_EARLY_SLOTS);
+} c25_early SEC(".maps");
+
+/* A fragment at work. */
+struct c25_frag_work {
+	struct c25_frag_key key;
+	struct c25_frag_key used;
+	struct c25_frag_entry e;
+	struct bpf_fib_lookup fib;
+	__u64 now;
+	__u32 at; /* offset of the identification */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_frag_work);
+	__uint(max_entries, 1);
+} c25_frag_works SEC(".maps");
+
 /* Slots whose flow ended; a slot never used is taken from c25_tick.high. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

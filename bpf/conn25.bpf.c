@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /*
  * conn25.bpf: the entry points. Those with _l3 are for devices whose frames have no link header.
+ *
+ * Functions that are not static are verified once, on their own, instead of once per path that
+ * leads to them: hence their checks for NULL. Without CAP_PERFMON the verifier follows each branch
+ * speculatively too, and needs it.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -103,8 +103,8 @@ struct c25_overlay {
 	__u32 via4; /* c25_peers: the next hop of the magic routes, whose frames need no redirect */
 	__u32 via6; /* C25_PEER_NONE: none */
 	__u8 mac[6];
-	__u8 l2; /* frames start with an Ethernet header */
-	__u8 pad;
+	__u8 l2;        /* frames start with an Ethernet header */
+	__u8 wireguard; /* its peers' allowed IPs hold transit addresses of ours */
 };
 
 /* c25_magic: client, by magic address. */
@@ -205,6 +205,47 @@ struct c25_flow {
 	__u64 bytes[2];
 	__u8 tcp_flags[2]; /* OR of those seen, out and back */
 	__u8 pad[6];
+};
+
+/* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
+enum c25_frag_kind {
+	C25_FRAGS_OUT = 1, /* inner source to transit */
+	C25_FRAGS_BACK,    /* real to the uplink's address */
+	C25_FRAGS_USED,    /* uplink's address to real: an identification in use */
+};
+
+struct c25_frag_key {
+	struct c25_addr src;
+	struct c25_addr dst;
+	__be32 id;  /* IPv4: in the first two bytes */
+	__u8 proto; /* IPv6: 0, the identification alone tells datagrams apart */
+	__u8 kind;  /* enum c25_frag_kind */
+	__u8 pad[2];
+};
+
+enum c25_frag_state {
+	C25_FRAG_EARLY = 1, /* later ones only have been seen */
+	C25_FRAG_HOST,      /* back: the first one is no flow's */
+	C25_FRAG_FLOW,
+};
+
+struct c25_frag_entry {
+	__u32 state; /* enum c25_frag_state */
+	__u32 slot;  /* c25_flows */
+	__be32 id;   /* out: what the identification becomes */
+	__u32 early; /* back: copies in c25_early */
+	__u64 seen;
+};
+
+/* c25_early: connector, a ring; later fragments that came back before their first one. */
+#define C25_EARLY_LEN 2048
+
+struct c25_early {
+	struct c25_frag_key key;
+	__u32 next; /* of the first slot only: the next slot, modulo their number */
+	__u32 seq;  /* odd while it is written */
+	__u32 len;  /* of the whole frame; 0: free */
+	__u8 frame[C25_EARLY_LEN];
 };
 
 /* c25_tick[0]: the one timer; its clock saves each packet a helper call. */
@@ -340,6 +381,9 @@ _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
 _Static_assert(sizeof(struct c25_tuple) == 40, "layout");
 _Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
+_Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
+_Static_assert(sizeof(struct c25_early) == 2100, "layout");
 _Static_assert(sizeof(struct c25_tick) == 32, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
@@ -371,7 +415,7 @@ _Static_assert(sizeof(struct c25_name) == 264, "layout");
 	X(STRAY, 1, "neither a peer's nor of a pool: nothing else may use the tunnel")             \
 	X(NO_TUNNEL, 1, "no underlay address known for the peer")                                  \
 	X(MALFORMED, 1, "headers cut short or not consistent")                                     \
-	X(FRAGMENT, 1, "fragment whose first one was not seen")                                    \
+	X(FRAGMENT, 1, "fragment of a datagram whose flow has ended")                              \
 	X(PROTOCOL, 1, "protocol that cannot be translated")                                       \
 	X(NO_ROUTE, 1, "no route to the real address")                                             \
 	X(NOT_UPLINK, 1, "route to the real address leaves through no uplink")                     \
@@ -381,6 +425,8 @@ _Static_assert(sizeof(struct c25_name) == 264, "layout");
 	X(TABLE_FULL, 1, "flow table full")                                                        \
 	X(QUOTA, 1, "peer has used up its share of flows")                                         \
 	X(NO_PORT, 1, "no source port free towards this destination")                              \
+	X(AMBIGUOUS, 1, "protocol without ports, in use towards this real address already")        \
+	X(FRAGMENT_EARLY, 0, "later fragment before its first one: copied, and left to the host")  \
 	X(NO_FLOW, 0, "to a translation port, but of no flow: left to the host")                   \
 	X(NOT_STARTED, 1, "TCP segment of no flow that does not start one")                        \
 	X(ICMP_NO_FLOW, 1, "ICMP error that quotes no flow")                                       \

@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include "client_int.h"
+#include "client_resolve.h"
 #include "dns_name.h"
 #include "log.h"
 #include "peerapi_msg.h"
@@ -166,6 +167,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 		     struct dns_plan *plan)
 {
 	const struct client_app *to;
+	const uint32_t *connectors;
 	struct client *c = ctx;
 	char domain[DNS_MAX_TEXT];
 	struct hold *h = NULL;
@@ -178,6 +180,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 		return;
 	}
 	dns_name_text(domain, q->name);
+	connectors = client_resolve_order(c->resolve, to);
 	for (size_t i = 0; i < plan->n_addrs; i++) {
 		struct dns_plan_addr *a = &plan->addrs[i];
 		struct hold_wait *w;
@@ -203,7 +206,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 		*w = (struct hold_wait){ .hold = h, .addr = a, .linked = true };
 		w->wait.settled = settled;
 		h->pending++;
-		registrar_want(c->registrar, l, to->connectors, to->n, &w->wait, client_now_ms(c));
+		registrar_want(c->registrar, l, connectors, to->n, &w->wait, client_now_ms(c));
 	}
 	if (!h) {
 		dns_query_finish(query);
@@ -239,12 +242,27 @@ static void served(void *ctx, const struct c25_addr *server, const struct dns_qu
 	dns_answers_note(&c->answers, server, q, plan, flags, client_now_s());
 }
 
+static bool ask(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
+		const uint8_t *msg, size_t len)
+{
+	struct client *c = ctx;
+
+	return client_resolve_ask(c->resolve, query, app, msg, len);
+}
+
+static void unask(void *ctx, struct dns_query *query)
+{
+	client_resolve_unask(query);
+}
+
 static const struct dns_proxy_ops proxy_ops = {
 	.served = served,
 	.match = match,
 	.answered = answered,
 	.dropped = dropped,
 	.families = families,
+	.ask = ask,
+	.unask = unask,
 };
 
 static void on_sweep(uv_timer_t *t)
@@ -295,6 +313,7 @@ void client_free(struct client *c)
 {
 	if (c->proxy)
 		dns_proxy_free(c->proxy);
+	client_resolve_free(c->resolve);
 	if (c->registrar)
 		registrar_free(c->registrar);
 	if (c->leases)
@@ -328,6 +347,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	if (!err)
 		err = registrar_new(&c->registrar, &client_registrar_ops, c,
 				    config->answer_timeout);
+	if (!err)
+		err = client_resolve_new(&c->resolve, c);
 	if (!err)
 		err = dns_proxy_new(&c->proxy, deps->loop, &proxy_ops, c, config->dns_upstream.v,
 				    config->dns_upstream.n);

@@ -18,6 +18,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "registrar.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
@@ -32,6 +33,7 @@ struct client_deps {
 	struct peers *peers;
 	struct apps *apps;
 	struct peerapi_client *http;
+	struct wg_sync *wg; /* NULL: the overlay is no WireGuard device */
 };
 
 /* What the outside may see; for status and metrics. */

@@ -15,7 +15,8 @@ struct client_app {
 	uint32_t connectors[REGISTRAR_MAX_CONNECTORS]; /* in this client's order, by number */
 };
 
-struct request; /* to a connector, under way; client_register.c */
+struct client_resolve; /* client_resolve.h */
+struct request;        /* to a connector, under way; client_register.c */
 
 struct client {
 	struct client_deps deps;
@@ -25,6 +26,7 @@ struct client {
 	struct lease_table *leases;
 	struct registrar *registrar;
 	struct dns_proxy *proxy;
+	struct client_resolve *resolve;
 	struct quarantine *quarantine_first, *quarantine_last;
 	uv_timer_t tick;          /* the registrar's next deadline */
 	uv_timer_t sweep;         /* leases that may have ended */
@@ -43,6 +45,10 @@ uint64_t client_now_s(void);
 extern const struct registrar_ops client_registrar_ops;
 /* By index in the netmap's apps. NULL: it could not be given a number. Good until a reload. */
 const struct client_app *client_app(struct client *c, size_t index);
+/* A connector's entry in the netmap in force, NULL: it has none. */
+const struct netmap_node *client_node(const struct client *c, uint32_t connector);
+/* Own address of the family that the URL's host is spelled in; NULL: any. */
+const struct c25_addr *client_source(const struct client *c, const char *base);
 /* Fail the requests that could not be made; whether there were any. */
 bool client_fail_unsent(struct client *c);
 void client_requests_free(struct client *c);

@@ -16,11 +16,14 @@
 struct request {
 	struct client *client;
 	struct request *prev, *next;
+	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
+	size_t n; /* of transit[]; 0 where no WireGuard device is to carry them */
+	struct c25_addr transit[];
 };
 
-static const struct netmap_node *node_of(const struct client *c, uint32_t connector)
+const struct netmap_node *client_node(const struct client *c, uint32_t connector)
 {
 	const char *id = peers_id(c->deps.peers, connector);
 
@@ -57,6 +60,26 @@ static void count_codes(struct client *c, const int *codes, size_t n)
 										  last]++;
 }
 
+/* The device must carry those agreed to before anyone is told. */
+static int take_codes(struct request *r, const int *codes, size_t n, const char *epoch)
+{
+	struct client *c = r->client;
+	size_t used = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < n && i < r->n; i++)
+		if (!codes[i])
+			r->transit[used++] = r->transit[i];
+	if (used)
+		err = wg_sync_carry(c->deps.wg, r->transit, used, r->connector);
+	if (err)
+		return err;
+	registrar_reply(c->registrar, r->connector, r->id, codes, n, epoch, client_now_ms(c));
+	if (used)
+		wg_sync_check(c->deps.wg, r->transit, used, r->connector);
+	return 0;
+}
+
 static int take_reply(struct request *r, const char *body, size_t len)
 {
 	struct client *c = r->client;
@@ -79,10 +102,9 @@ static int take_reply(struct request *r, const char *body, size_t len)
 				  response.results[i].message ? response.results[i].message : "");
 	}
 	count_codes(c, codes, response.n_results);
-	registrar_reply(c->registrar, r->connector, r->id, codes, response.n_results,
-			response.epoch, client_now_ms(c));
+	err = take_codes(r, codes, response.n_results, response.epoch);
 	peerapi_response_clear(&response);
-	return 0;
+	return err;
 }
 
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
@@ -95,16 +117,16 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
 			  !status       ? error :
-			  status == 200 ? "answer not readable" :
+			  status == 200 ? "answer not readable, or its addresses not carried" :
 					  "refused the request");
 		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
 	}
 	client_tick_soon(c);
 }
 
-/* Own address of the family of the URL's host; else whichever there is. */
-static const struct c25_addr *source_for(const struct netmap_node *self, const char *base)
+const struct c25_addr *client_source(const struct client *c, const char *base)
 {
+	const struct netmap_node *self = netmap_self(c->nm);
 	const char *host = strstr(base, "://");
 	bool v6 = host && host[3] == '[';
 
@@ -117,7 +139,7 @@ static const struct c25_addr *source_for(const struct netmap_node *self, const c
 static int post(struct client *c, struct request *r, struct lease *const *leases, size_t n,
 		const struct c25_addr *release, size_t n_release)
 {
-	const struct netmap_node *node = node_of(c, r->connector);
+	const struct netmap_node *node = client_node(c, r->connector);
 	_cleanup_free_ struct peerapi_item *items = calloc(n + 1, sizeof(*items));
 	struct peerapi_request msg = {
 		.items = items,
@@ -145,9 +167,17 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 	body = peerapi_request_print(&msg);
 	if (!body)
 		return -ENOMEM;
-	return peerapi_client_post(c->deps.http, node->peer_api, PEERAPI_PATH,
-				   source_for(netmap_self(c->nm), node->peer_api), body,
-				   REQUEST_TIMEOUT_MS, request_done, r);
+	return peerapi_client_send(c->deps.http,
+				   &(struct peerapi_post){
+					   .base = node->peer_api,
+					   .path = PEERAPI_PATH,
+					   .source = client_source(c, node->peer_api),
+					   .type = "application/json",
+					   .body = body,
+					   .len = strlen(body),
+					   .timeout_ms = REQUEST_TIMEOUT_MS,
+				   },
+				   request_done, r, &r->call);
 }
 
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
@@ -155,15 +185,36 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 size_t n_release)
 {
 	struct client *c = ctx;
-	struct request *r = calloc(1, sizeof(*r));
+	size_t carried = c->deps.wg ? n : 0;
+	struct request *r = calloc(1, sizeof(*r) + carried * sizeof(r->transit[0]));
 
 	if (!r)
 		return; /* the registrar gives it up by time */
-	*r = (struct request){ .client = c, .connector = connector, .id = request };
+	r->client = c;
+	r->connector = connector;
+	r->id = request;
+	for (; r->n < carried; r->n++)
+		r->transit[r->n] = leases[r->n]->transit;
 	if (!post(c, r, leases, n, release, n_release))
 		DL_APPEND(c->requests, r);
 	else
 		DL_APPEND(c->unsent, r);
+}
+
+static void cancel_request(void *ctx, uint32_t connector, uint64_t request)
+{
+	struct client *c = ctx;
+	struct request *r;
+
+	DL_FOREACH (c->requests, r) {
+		if (r->connector != connector || r->id != request)
+			continue;
+		c->stats.registration_failures++;
+		peerapi_client_cancel(r->call);
+		DL_DELETE(c->requests, r);
+		free(r);
+		return;
+	}
 }
 
 /* A request that could not even be made fails like one that was not answered, but not from within
@@ -245,6 +296,7 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 
 const struct registrar_ops client_registrar_ops = {
 	.send = send_request,
+	.cancel = cancel_request,
 	.granted = granted,
 	.revoked = revoked,
 	.health = health,

@@ -73,9 +73,6 @@ static int set_overlay(void *target, const char *value, const char **why)
 	*why = "none of vxlan, wireguard, none";
 	if (mode < 0)
 		return mode;
-	*why = "not built yet; use vxlan, or none over a device of your own";
-	if (mode == OVERLAY_WIREGUARD)
-		return -ENOSYS;
 	c->overlay = (enum overlay_mode)mode;
 	return 0;
 }
@@ -273,7 +270,8 @@ static const struct option_def run_options[] = {
 	{ "netmap", "FILE", "the netmap [" CONFIG_NETMAP "]", set_netmap, 0 },
 	{ "node", "ID", "which of its nodes this one is [host name]", set_node, 0 },
 	{ "overlay", "vxlan|wireguard|none", "how packets reach peers [vxlan]", set_overlay, 0 },
-	{ "dev", "NAME", "the overlay device [conn25]", set_dev, 0 },
+	{ "dev", "NAME", "the overlay device [conn25; with wireguard it must be given]", set_dev,
+	  0 },
 	{ "vxlan-port", "PORT", "UDP port of the VXLAN device [8925]", set_vxlan_port, 0 },
 	{ "vxlan-vni", "N", "its network identifier [25]", set_vxlan_vni, 0 },
 	{ "uplink", "NAME", "where a connector sends on [the default routes' devices]", set_uplink,
@@ -337,7 +335,6 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	*c = (struct config){
 		.netmap = CONFIG_NETMAP,
 		.overlay = OVERLAY_VXLAN,
-		.dev = "conn25",
 		.vxlan_port = 8925,
 		.vxlan_vni = 25,
 		.answer_timeout = 1000,
@@ -354,6 +351,13 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	result = options_parse(&run_def, c, argc, argv, NULL);
 	if (result != OPTIONS_OK)
 		return result;
+	if (!c->dev && c->overlay == OVERLAY_WIREGUARD) {
+		fprintf(stderr, "conn25 run: --overlay wireguard wants --dev, the name of the "
+				"WireGuard device\n");
+		return OPTIONS_ERROR;
+	}
+	if (!c->dev)
+		c->dev = "conn25";
 	if (c->dns_listen_off && c->dns_listen.n) {
 		fprintf(stderr, "conn25 run: --dns-listen: \"off\" and an address were both "
 				"given\n");

@@ -29,13 +29,6 @@ static int read_netmap(struct controller *c, struct netmap **out)
 			  fault.text);
 		return err;
 	}
-	for (size_t i = 0; i < nm->n_apps; i++) {
-		if (nm->apps[i].resolve != NETMAP_RESOLVE_CONNECTOR)
-			continue;
-		log_error("%s: /apps/%zu/resolve: \"connector\" is not built yet; use \"client\"",
-			  c->config->netmap, i);
-		return -ENOSYS;
-	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
 	*out = TAKE_PTR(nm);
@@ -154,6 +147,11 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 		err = controller_write_overlay(c, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
+	if (c->wg) {
+		err = wg_sync_device(c->wg, link);
+		if (err)
+			return err;
+	}
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
 	if (!err && c->connector)
 		uplinks_sync(c->uplinks, c->datapath, link);
@@ -183,6 +181,7 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.peers = c->peers,
 		.apps = c->apps,
 		.http = c->http,
+		.wg = c->wg,
 	};
 	int err = controller_check_upstreams(c, &socks);
 
@@ -277,6 +276,8 @@ static void apply(struct controller *c, struct netmap *nm)
 	bool moved = !same_addresses(old, nm);
 
 	c->nm = nm;
+	if (c->wg)
+		wg_sync_netmap(c->wg, nm, c->peers);
 	add_roles(c, nm);
 	if (c->connector && moved)
 		restart_connector(c, nm);
@@ -429,8 +430,12 @@ static int start(struct controller *c)
 		err = peerapi_client_new(&c->http, &c->loop);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
+	if (!err && f->overlay == OVERLAY_WIREGUARD)
+		err = wg_sync_new(&c->wg, &c->loop, &c->maps);
 	if (!err)
 		err = add_roles(c, c->nm);
+	if (!err && c->wg)
+		wg_sync_netmap(c->wg, c->nm, c->peers);
 	if (!err)
 		err = sync_kernel(c, c->nm);
 	if (!err)
@@ -466,6 +471,8 @@ static void stop(struct controller *c, bool clear)
 		client_free(c->client);
 	if (c->connector)
 		connector_free(c->connector);
+	if (c->wg)
+		wg_sync_free(c->wg);
 	if (c->control)
 		control_free(c->control);
 	unwatch_events(c);
@@ -480,6 +487,8 @@ static void stop(struct controller *c, bool clear)
 		apps_free(c->apps);
 	if (c->peers)
 		peers_free(c->peers);
+	if (clear && c->datapath)
+		controller_leave_wireguard(c);
 	if (c->datapath)
 		datapath_free(c->datapath);
 	if (clear && c->datapath)

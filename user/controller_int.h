@@ -17,6 +17,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "uplinks.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
@@ -33,6 +34,7 @@ struct controller {
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
+	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
 	struct client *client;           /* NULL: never had the role */
@@ -55,6 +57,8 @@ int controller_sync_overlay(struct controller *c, const struct netmap *nm);
 int controller_forget_via(struct controller *c);
 /* What the programs must know of the device; peers are in sync. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
+/* Takes our transit addresses away from the WireGuard device that c25_overlay names, if any. */
+void controller_leave_wireguard(struct controller *c);
 
 /* controller_check.c */
 void controller_raise_descriptors(void);

@@ -23,8 +23,8 @@ struct datapath_config {
 	const char *pin;
 	bool client;
 	bool connector;
-	bool dns;      /* --dns-intercept */
-	bool dns_open; /* --dns-fail open */
+	bool dns;        /* --dns-intercept */
+	bool dns_open;   /* --dns-fail open */
 	bool tunnel_key; /* --overlay vxlan: the programs set and check the tunnel key */
 	uint16_t nat_lo; /* host order, inclusive */
 	uint16_t nat_hi;

@@ -34,6 +34,8 @@
 #define DNS_EDNS_DO 0x8000 /* in the lower half of an OPT's TTL */
 
 #define DNS_RCODE_SERVFAIL 2
+#define DNS_RCODE_NXDOMAIN 3
+#define DNS_RCODE_REFUSED  5
 
 #define DNS_CLASS_IN 1
 

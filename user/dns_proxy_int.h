@@ -51,8 +51,6 @@
 #define DNS_ORIGINALS   64 /* servers that intercepted questions are sent on to */
 #define DNS_MIRRORS     64 /* addresses that their answers come from */
 
-#define DNS_RCODE_REFUSED 5
-
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint16_t dns_flags(const uint8_t *msg)
@@ -110,8 +108,8 @@ struct dns_listener {
 	struct sockaddr_storage addr;
 	bool wildcard;
 	bool intercepts; /* dns_proxy_intercept() */
-	bool blocked; /* the kernel takes no more replies just now */
-	int watched;  /* events polled for on `udp` */
+	bool blocked;    /* the kernel takes no more replies just now */
+	int watched;     /* events polled for on `udp` */
 	int udp, tcp;
 	uv_poll_t udp_poll, tcp_poll;
 	struct dns_out out;
@@ -125,7 +123,7 @@ struct dns_conn {
 	size_t in_flight;
 	uint64_t active;
 	bool eof;
-	bool broken; /* its job closes it */
+	bool broken;           /* its job closes it */
 	struct c25_addr local; /* intercepted: the server asked; else all zero */
 	struct dns_stream stream;
 };
@@ -177,9 +175,9 @@ struct dns_query {
 	bool whole;      /* an answer with TC is asked again over TCP */
 	bool over_tcp;   /* upstream is asked over TCP */
 	uint32_t hash;
-	unsigned int list;    /* of the deadlines */
-	unsigned int attempt; /* asks[attempt % DNS_ATTEMPTS] went out last */
-	size_t server;        /* index of the resolver asked last */
+	unsigned int list;             /* of the deadlines */
+	unsigned int attempt;          /* asks[attempt % DNS_ATTEMPTS] went out last */
+	size_t server;                 /* index of the resolver asked last */
 	struct dns_upstream *original; /* asked in their place; NULL: not intercepted */
 	uint64_t started, deadline;
 	struct dns_ask asks[DNS_ATTEMPTS];

@@ -97,6 +97,8 @@ static void explain_name(struct explainer *e, const char *name)
 		return;
 	}
 	fprintf(e->out, "  app          %s\n", s->nm->apps[app].name);
+	if (s->nm->apps[app].resolve == NETMAP_RESOLVE_CONNECTOR)
+		fprintf(e->out, "  resolved     by the connector, over its peer API\n");
 	print_connectors(e, &s->nm->apps[app]);
 	for (size_t i = 0; i < e->state->n_leases; i++) {
 		if (strcasecmp(e->state->leases[i].lease.domain, name) != 0)

@@ -258,6 +258,18 @@ static long clamp_timeout(uint64_t ms)
 	return ms > INT_MAX ? INT_MAX : (long)ms;
 }
 
+/* A request that was cancelled or timed out must not arrive when its peer is back: closing such a
+ * connection forgets what it has not sent. */
+static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	struct linger forget = { .l_onoff = 1 };
+
+	(void)ctx;
+	(void)purpose;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &forget, sizeof(forget)) ? CURL_SOCKOPT_ERROR :
+										CURL_SOCKOPT_OK;
+}
+
 #define SET(option, value) (failed |= curl_easy_setopt(r->easy, option, value) != CURLE_OK)
 
 static int request_set_options(struct peerapi_call *r, size_t len, uint64_t timeout_ms)
@@ -277,6 +289,7 @@ static int request_set_options(struct peerapi_call *r, size_t len, uint64_t time
 	SET(CURLOPT_HTTPHEADER, r->headers);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, r);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_opened);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	/* A resolver that hangs is left behind, not waited for. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
@@ -350,24 +363,6 @@ void peerapi_client_cancel(struct peerapi_call *call)
 	curl_multi_remove_handle(call->client->multi, call->easy);
 	request_unlink(call);
 	request_free(call);
-}
-
-int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
-			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
-			peerapi_done done, void *ctx)
-{
-	const struct peerapi_post post = {
-		.base = base,
-		.path = path,
-		.source = source,
-		.type = "application/json",
-		.body = body,
-		.len = strlen(body),
-		.timeout_ms = timeout_ms,
-	};
-	struct peerapi_call *call;
-
-	return peerapi_client_send(c, &post, done, ctx, &call);
 }
 
 char *peerapi_client_escape(const char *text)

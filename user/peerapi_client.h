@@ -55,9 +55,4 @@ void peerapi_client_cancel(struct peerapi_call *call);
 /* Percent-encoded for a query's value; owned, NULL when out of memory. */
 char *peerapi_client_escape(const char *text);
 
-/* POST `body`, a text, as application/json: the same for those who never cancel. */
-int peerapi_client_post(struct peerapi_client *c, const char *base, const char *path,
-			const struct c25_addr *source, const char *body, uint64_t timeout_ms,
-			peerapi_done done, void *ctx);
-
 #endif

@@ -7,11 +7,9 @@
 #include <strings.h>
 #include <utlist.h>
 
-#define MAX_QUESTIONS  2048 /* of all peers together: a quarter of what the resolver takes */
-#define RCODE_REFUSED  5
-#define RCODE_NXDOMAIN 3
-#define TYPE_IXFR      251 /* from here to MAILA: transfers and obsolete questions about mail */
-#define TYPE_MAILA     254
+#define MAX_QUESTIONS 2048 /* of all peers together: a quarter of what the resolver takes */
+#define TYPE_IXFR     251  /* from here to MAILA: transfers and obsolete questions about mail */
+#define TYPE_MAILA    254
 
 static const char *header(struct MHD_Connection *mhd, const char *name)
 {
@@ -118,7 +116,7 @@ static unsigned answer_refused(struct peerapi_dns *d, const struct dns_question 
 		return refuse(MHD_HTTP_INTERNAL_SERVER_ERROR, "Out of memory", why);
 	d->len = dns_servfail(d->answer, DNS_MIN_UDP, q, msg, len);
 	d->answer[2] &= (uint8_t) ~(DNS_AA >> 8);
-	d->answer[3] = (uint8_t)((d->answer[3] & ~DNS_RCODE) | RCODE_REFUSED);
+	d->answer[3] = (uint8_t)((d->answer[3] & ~DNS_RCODE) | DNS_RCODE_REFUSED);
 	return 0;
 }
 
@@ -131,11 +129,16 @@ static void leave_list(struct peerapi_dns *d)
 	d->list = NULL;
 }
 
-static void resume(struct peerapi_dns *d)
+static void finish(struct peerapi_dns *d)
 {
-	if (d->suspended)
-		MHD_resume_connection(d->mhd);
+	struct peerapi_dns_list *list = d->list;
+
+	leave_list(d);
+	if (!d->suspended)
+		return;
 	d->suspended = false;
+	MHD_resume_connection(d->mhd);
+	list->resumed(list->ctx, d->mhd);
 }
 
 static void answered(struct dns_asker *asker, const uint8_t *msg, size_t len)
@@ -148,8 +151,7 @@ static void answered(struct dns_asker *asker, const uint8_t *msg, size_t len)
 		memcpy(d->answer, d->id, sizeof(d->id));
 		d->len = len;
 	}
-	leave_list(d);
-	resume(d);
+	finish(d);
 }
 
 static unsigned ask_resolver(struct peerapi_dns *d, struct peerapi_dns_list *list,
@@ -238,7 +240,7 @@ uint32_t peerapi_dns_max_age(const struct peerapi_dns *d)
 	int at;
 
 	if (dns_header_read(&h, d->answer, d->len) || h.flags & DNS_TC ||
-	    ((h.flags & DNS_RCODE) && (h.flags & DNS_RCODE) != RCODE_NXDOMAIN))
+	    ((h.flags & DNS_RCODE) && (h.flags & DNS_RCODE) != DNS_RCODE_NXDOMAIN))
 		return 0;
 	for (unsigned n = h.count[DNS_QUESTION]; n; n--) {
 		at = dns_name_skip(d->answer, d->len, r.at);
@@ -276,7 +278,6 @@ void peerapi_dns_stop(struct peerapi_dns_list *list)
 		struct peerapi_dns *d = list->first;
 
 		dns_proxy_unask(&d->asker);
-		leave_list(d);
-		resume(d);
+		finish(d);
 	}
 }

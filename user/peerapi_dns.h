@@ -21,6 +21,9 @@
 struct peerapi_dns_list {
 	struct peerapi_dns *first;
 	size_t n;
+	/* A suspended connection goes on: its daemon is to be run, soon and not from within. */
+	void (*resumed)(void *ctx, struct MHD_Connection *mhd);
+	void *ctx;
 };
 
 struct peerapi_dns {

@@ -173,6 +173,18 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	listener_run(poll->data);
 }
 
+/* With a loop that is not its own libmicrohttpd does not see to it by itself. */
+static void on_resumed(void *ctx, struct MHD_Connection *mhd)
+{
+	const struct MHD_Daemon *daemon =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_DAEMON)->daemon;
+	struct peerapi_server *s = ctx;
+
+	for (struct listener *l = s->listeners; l; l = l->next)
+		if (l->daemon == daemon)
+			uv_timer_start(&l->again, on_again, 0, 0);
+}
+
 /* An address that is not up yet can be listened on too; "[::]" takes IPv4 as well. */
 static int open_socket(const struct sockaddr *sa)
 {
@@ -256,6 +268,8 @@ int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 		return -ENOMEM;
 	s->http.ops = ops;
 	s->http.ctx = ctx;
+	s->http.questions.resumed = on_resumed;
+	s->http.questions.ctx = s;
 	s->loop = loop;
 	/* Half of the process's descriptors at most: DNS and the rest need some too. */
 	s->max_conns = MAX_CONNS;

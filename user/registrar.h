@@ -49,6 +49,9 @@ struct registrar_ops {
 	 */
 	void (*send)(void *ctx, uint32_t connector, uint64_t request, struct lease *const *leases,
 		     size_t n, const struct c25_addr *release, size_t n_release);
+	/* `request` is given up and must not arrive late: it gives back what may be registered
+	 * again by then. The transport answers for it no more. */
+	void (*cancel)(void *ctx, uint32_t connector, uint64_t request);
 	/* A connector agreed to this lease, for the first time or again: write the maps before
 	 * those who wait are told. 0, or a negative errno: those who wait are told TIMED_OUT. */
 	int (*granted)(void *ctx, struct lease *l, uint32_t connector);

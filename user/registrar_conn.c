@@ -225,12 +225,15 @@ void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool 
 static void give_up(struct registrar *r, struct conn *c)
 {
 	struct request *req = c->request;
+	bool cancel = req->n_release;
 
 	c->request = NULL;
 	request_take_back(c, req);
 	set_failing(r, c, req->sent);
 	unanswered(r, req);
-	if (c->dropped) {
+	if (cancel)
+		r->ops->cancel(r->ctx, c->index, req->id);
+	if (cancel || c->dropped) {
 		request_free(req);
 		return;
 	}

@@ -183,6 +183,7 @@ second_connector() {
 	ip -n connector2 route add default via 10.2.0.254
 	ip -n connector2 route add default via fd02::fe
 }
+# shellcheck disable=SC2034 # read by those who source this
 two_connectors='.nodes += [{ id: "connector2", addresses: ["100.101.0.10", "fd25::10"], tags: ["tag:exit"],
 	underlay: "192.0.2.20", connector: true }]'
 
@@ -343,15 +344,15 @@ conn25() { # NODE COMMAND...
 }
 # netmap_reload NODES [JQ-FILTER]: returns when each of the nodes has it in force.
 netmap_reload() {
-	local node was=()
+	local node before=()
 	for node in $1; do
-		was+=("$(grep -c 'netmap reloaded' "$dir/$node.log")")
+		before+=("$(grep -c 'netmap reloaded' "$dir/$node.log")")
 	done
 	netmap "${2:-.}"
 	for node in $1; do
-		wait_for 3 eval "[ \"\$(grep -c 'netmap reloaded' '$dir/$node.log')\" -gt ${was[0]} ]" ||
+		wait_for 3 eval "[ \"\$(grep -c 'netmap reloaded' '$dir/$node.log')\" -gt ${before[0]} ]" ||
 			fatal "the netmap is in force on $node"
-		was=("${was[@]:1}")
+		before=("${before[@]:1}")
 	done
 }
 lookup() { # NS NAME TYPE [SERVER]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # DNS answers: what is rewritten, what passes, what is refused.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology

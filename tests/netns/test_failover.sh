@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Two connectors: one dies, the other takes over, whichever is first.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology
@@ -39,7 +40,7 @@ second=$(other "$first")
 check_match "traffic goes through one of them" "$(seen_as "$first")" "$(fetch)"
 
 # The daemon of the one in use is killed: its datapath goes on until the mappings have moved.
-in_ns client ping -n -i 0.05 -w 30 "$magic" >"$dir/ping" 2>&1 &
+nsenter --net=/run/netns/client ping -n -i 0.05 -w 30 "$magic" >"$dir/ping" 2>&1 &
 ping=$!
 conn25_stop "$first" KILL
 new_name 1 "$first killed: a new name works at once"
@@ -79,7 +80,7 @@ ip -n "$second" link set eth0 up
 works() { [[ $(lookup client n301.example.net A) == 198.18.* ]]; }
 check "$second comes back: new names work" wait_for 8 works
 check "and the mappings move to it" wait_for 8 held_by "$second"
-check_match "and carry traffic" "$(seen_as "$second")" "$(fetch)"
+check "and carry traffic" wait_for 3 eval "fetch | grep -q '$(seen_as "$second")'"
 
 # A short silence is no reason to move.
 conn25_start "$first"

@@ -69,14 +69,14 @@ check_eq "30 addresses with a small buffer, by TCP" 30 \
 check_eq "what a configured name holds besides addresses" '10 mail.example.com.' "$(short example.com MX)"
 
 # Names that are not configured.
-before=$(seen)
+daemon_saw=$(seen)
 check_eq "another name keeps its real address" 198.51.100.202 "$(short example.org A)"
 check_eq "a name that holds a configured one" 198.51.100.203 "$(short example.com.example.org A)"
 check_eq "a name below an exact domain" 192.0.2.53 "$(short ns.example.com A)"
 check_eq "another name over IPv6" 198.51.100.202 "$(dns=2001:db8:2::53 short example.org A)"
-check_eq "none of these was seen by the daemon" "$before" "$(seen)"
+check_eq "none of these was seen by the daemon" "$daemon_saw" "$(seen)"
 check_eq "another name over TCP passes through the daemon" 198.51.100.202 "$(short example.org A +tcp)"
-check "which was given its connection" [ "$(seen)" -gt "$before" ]
+check "which was given its connection" [ "$(seen)" -gt "$daemon_saw" ]
 
 wrong=0
 for round in 1 2; do

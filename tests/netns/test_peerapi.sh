@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The peer API as any peer sees it: codes, statuses, and whose packets a mapping carries.
+# shellcheck disable=SC2016,SC2128,SC2154,SC2178,SC2317 # jq's and eval's own; variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology
@@ -118,10 +119,10 @@ check_eq "a duplicate is one before its permission is asked" '[0,2]' \
 	"$(codes "$(item $T.3 203.0.113.9)" "$(item $T.3 203.0.113.9 secret)")"
 check_eq "permission goes before families" '[6]' "$(codes "$(item $T.4 2001:db8:25::9 secret)")"
 for denied in 127.0.0.1 169.254.169.254 224.0.0.1 0.0.0.0 255.255.255.255 100.101.0.1 100.101.0.9 198.18.0.1 $T.9; do
-	check_eq "code 1: $denied is never reached" '[1]' "$(codes "$(item $T.5 $denied)")"
+	check_eq "code 1: $denied is never reached" '[1]' "$(codes "$(item "$T.5" "$denied")")"
 done
 for denied in ::1 fe80::1 ff02::1 :: fd25::1 fd25:a::1 fd25:b::1 ::ffff:203.0.113.9; do
-	check_eq "code 1: $denied is never reached" '[1]' "$(codes "$(item $T6 $denied)")"
+	check_eq "code 1: $denied is never reached" '[1]' "$(codes "$(item "$T6" "$denied")")"
 done
 check_eq "code 1: transit address outside the pools" '[1]' "$(codes "$(item 169.254.1.1 203.0.113.9)")"
 check_eq "code 1: not reachable through an uplink" '[1]' "$(codes "$(item $T.5 192.0.2.53)")"
@@ -198,9 +199,9 @@ conn25_start connector
 check_eq "a restart keeps the epoch" "$before" "$(epoch)"
 check_eq "and the mappings" 203.0.113.9 "$(mapped 100.101.0.1 $T.14)"
 
-in_ns client ping -n -i 0.02 -w 20 "$magic4" >"$dir/ping4" 2>&1 &
+nsenter --net=/run/netns/client ping -n -i 0.02 -w 20 "$magic4" >"$dir/ping4" 2>&1 &
 ping4=$!
-in_ns client ping -n -i 0.02 -w 20 "$magic6" >"$dir/ping6" 2>&1 &
+nsenter --net=/run/netns/client ping -n -i 0.02 -w 20 "$magic6" >"$dir/ping6" 2>&1 &
 ping6=$!
 wait_for 3 grep -q 'icmp_seq=5 ' "$dir/ping6"
 conn25_stop connector

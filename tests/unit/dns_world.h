@@ -432,8 +432,12 @@ static void ops_families(void *ctx, bool *has4, bool *has6)
 	*has4 = *has6 = true;
 }
 
-static const struct dns_proxy_ops world_ops = { ops_match, ops_answered, ops_dropped,
-						ops_families };
+static const struct dns_proxy_ops world_ops = {
+	.match = ops_match,
+	.answered = ops_answered,
+	.dropped = ops_dropped,
+	.families = ops_families,
+};
 
 /* ---- the world ---- */
 
@@ -563,7 +567,7 @@ static uint16_t id_of(const struct packet *m)
 	return (uint16_t)(m->b[0] << 8 | m->b[1]);
 }
 
-static void assert_same_but_id(const struct packet *a, const struct packet *b)
+static inline void assert_same_but_id(const struct packet *a, const struct packet *b)
 {
 	cr_assert_eq(a->len, b->len);
 	cr_assert_arr_eq(a->b + 2, b->b + 2, a->len - 2);

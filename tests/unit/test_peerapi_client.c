@@ -72,7 +72,8 @@ static bool request_is_whole(void)
 	script.seen[script.seen_len] = 0;
 	end = strstr(script.seen, "\r\n\r\n");
 	length = strcasestr(script.seen, "content-length:");
-	return end && length && strlen(end + 4) >= strtoul(length + 15, NULL, 10);
+	return end && length &&
+	       script.seen + script.seen_len - (end + 4) >= strtol(length + 15, NULL, 10);
 }
 
 static void wrote(uv_write_t *w, int status)
@@ -170,11 +171,25 @@ static void record(void *ctx, int status, const char *body, size_t len, const ch
 	snprintf(o->error, sizeof(o->error), "%s", error ? error : "");
 }
 
+/* A request as registrations are. */
+static int post_json(const char *path, const struct c25_addr *source, const char *body,
+		     uint64_t timeout_ms, peerapi_done done, struct outcome *o)
+{
+	const struct peerapi_post post = { .base = base,
+					   .path = path,
+					   .source = source,
+					   .type = "application/json",
+					   .body = body,
+					   .len = strlen(body),
+					   .timeout_ms = timeout_ms };
+	struct peerapi_call *call;
+
+	return peerapi_client_send(client, &post, done, o, &call);
+}
+
 static void post(struct outcome *o, uint64_t timeout_ms)
 {
-	cr_assert_eq(peerapi_client_post(client, base, PEERAPI_PATH, NULL, "{}", timeout_ms, record,
-					 o),
-		     0);
+	cr_assert_eq(post_json(PEERAPI_PATH, NULL, "{}", timeout_ms, record, o), 0);
 }
 
 static void wait_for(const struct outcome *o)
@@ -366,7 +381,7 @@ Test(peerapi_client, requests_leave_from_the_source_address_given)
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	addr_parse(&source, "127.0.0.5");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 200, "%s", o.error);
 	from = sock_addr((struct sockaddr *)&script.from);
@@ -381,7 +396,7 @@ Test(peerapi_client, a_source_address_that_is_not_ours_is_an_error)
 
 	start(NULL);
 	addr_parse(&source, "192.0.2.77");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 0);
 	cr_assert_neq(o.error[0], 0);
@@ -398,7 +413,7 @@ Test(peerapi_client, ipv6_works_alike)
 	listen_on("::1");
 	cr_assert_eq(peerapi_client_new(&client, &loop), 0);
 	addr_parse(&source, "::1");
-	cr_assert_eq(peerapi_client_post(client, base, "/", &source, "{}", 5000, record, &o), 0);
+	cr_assert_eq(post_json("/", &source, "{}", 5000, record, &o), 0);
 	wait_for(&o);
 	cr_assert_eq(o.status, 200, "%s", o.error);
 	finish();
@@ -493,7 +508,7 @@ Test(peerapi_client, the_client_may_be_freed_from_within_a_callback)
 	struct outcome o = { 0 }, other = { 0 };
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, free_client, &o), 0);
+	cr_assert_eq(post_json("/", NULL, "{}", 5000, free_client, &o), 0);
 	post(&other, 5000);
 	while (o.calls + other.calls == 0)
 		uv_run(&loop, UV_RUN_DEFAULT);
@@ -510,7 +525,7 @@ static void post_again(void *ctx, int status, const char *body, size_t len, cons
 	cr_assert_eq(status, 200);
 	if (o->calls < 4) {
 		o->calls++;
-		peerapi_client_post(client, base, "/", NULL, "{}", 5000, post_again, o);
+		post_json("/", NULL, "{}", 5000, post_again, o);
 		return;
 	}
 	record(ctx, status, body, len, error);
@@ -521,10 +536,105 @@ Test(peerapi_client, a_callback_may_post_again)
 	struct outcome o = { 0 };
 
 	start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	cr_assert_eq(peerapi_client_post(client, base, "/", NULL, "{}", 5000, post_again, &o), 0);
+	cr_assert_eq(post_json("/", NULL, "{}", 5000, post_again, &o), 0);
 	while (o.calls < 5)
 		uv_run(&loop, UV_RUN_DEFAULT);
 	cr_assert_eq(script.requests, 5);
 	cr_assert_eq(script.accepted, 1);
 	finish();
+}
+
+static struct peerapi_call *send_dns(struct outcome *o, const void *body, size_t len)
+{
+	const struct peerapi_post post = { .base = base,
+					   .path = "/dns-query?app=web",
+					   .type = "application/dns-message",
+					   .body = body,
+					   .len = len,
+					   .timeout_ms = 5000 };
+	struct peerapi_call *call = NULL;
+
+	cr_assert_eq(peerapi_client_send(client, &post, record, o, &call), 0);
+	cr_assert_not_null(call);
+	return call;
+}
+
+Test(peerapi_client, a_body_of_any_type_and_bytes_is_sent_whole)
+{
+	struct outcome o = { 0 };
+
+	start("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+	send_dns(&o, "a\0b", 3);
+	wait_for(&o);
+	cr_assert_eq(o.status, 200, "%s", o.error);
+	cr_assert(!strncmp(script.seen, "POST /dns-query?app=web HTTP/1.1\r\n", 34));
+	cr_assert(strstr(script.seen, "Content-Type: application/dns-message\r\n"));
+	cr_assert(strstr(script.seen, "Accept: application/dns-message\r\n"));
+	cr_assert(strstr(script.seen, "Content-Length: 3\r\n"));
+	cr_assert_arr_eq(strstr(script.seen, "\r\n\r\n") + 4, "a\0b", 3);
+	finish();
+}
+
+Test(peerapi_client, a_cancelled_request_is_never_told)
+{
+	struct outcome gone = { 0 }, early = { 0 }, o = { 0 };
+	struct peerapi_call *call;
+
+	start(NULL);
+	peerapi_client_cancel(send_dns(&early, "x", 1));
+	call = send_dns(&gone, "x", 1);
+	while (!script.requests)
+		uv_run(&loop, UV_RUN_DEFAULT);
+	peerapi_client_cancel(call);
+	script.answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+	exchange(&o, 5000);
+	cr_assert_eq(o.status, 200, "%s", o.error);
+	finish();
+	cr_assert_eq(gone.calls, 0);
+	cr_assert_eq(early.calls, 0);
+}
+
+static struct peerapi_call *to_cancel;
+
+static void cancel_other(void *ctx, int status, const char *body, size_t len, const char *error)
+{
+	peerapi_client_cancel(to_cancel);
+	record(ctx, status, body, len, error);
+}
+
+Test(peerapi_client, one_request_s_end_may_cancel_another)
+{
+	struct outcome o = { 0 }, other = { 0 };
+
+	start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+	cr_assert_eq(post_json(PEERAPI_PATH, NULL, "{}", 5000, cancel_other, &o), 0);
+	to_cancel = send_dns(&other, "x", 1);
+	wait_for(&o);
+	finish();
+	cr_assert_eq(o.calls, 1);
+	cr_assert_eq(other.calls, 0);
+}
+
+Test(peerapi_client, requests_beyond_the_connections_wait_for_one)
+{
+	struct outcome o[6] = { 0 };
+
+	start(NULL);
+	peerapi_client_set_conns(client, 3);
+	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+		send_dns(&o[i], "x", 1);
+	while (script.requests < 3)
+		uv_run(&loop, UV_RUN_DEFAULT);
+	for (int i = 0; i < 20; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	cr_assert_eq(script.accepted, 3);
+	finish();
+}
+
+Test(peerapi_client, a_value_of_a_query_is_escaped)
+{
+	char *text = peerapi_client_escape("web & more/\xc3\xa4=%+?#");
+
+	cr_assert_str_eq(text, "web%20%26%20more%2F%C3%A4%3D%25%2B%3F%23");
+	free(text);
 }

@@ -36,7 +36,7 @@ static size_t n_sent;
 static struct lease *leases[LEASES];
 static uint32_t granted_at[LEASES];
 static int grants, revocations, revoked_code, health_changes, granted_result;
-static uint64_t now, dropped_at[8];
+static uint64_t now, cancelled, dropped_at[8];
 
 static size_t number(const struct lease *l)
 {
@@ -66,6 +66,14 @@ static void on_send(void *ctx, uint32_t connector, uint64_t request, struct leas
 	sent[n_sent++] = s;
 }
 
+static void on_cancel(void *ctx, uint32_t connector, uint64_t request)
+{
+	cancelled = request;
+	for (size_t i = 0; i < n_sent; i++)
+		if (sent[i]->connector == connector && sent[i]->id == request)
+			sent[i]->answered = true;
+}
+
 static int on_granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	grants++;
@@ -85,7 +93,7 @@ static void on_health(void *ctx, uint32_t connector, bool healthy)
 	cr_assert_eq(registrar_healthy(r, connector), healthy);
 }
 
-static const struct registrar_ops ops = { on_send, on_granted, on_revoked, on_health };
+static const struct registrar_ops ops = { on_send, on_cancel, on_granted, on_revoked, on_health };
 
 static void setup(void)
 {
@@ -816,6 +824,21 @@ CLAIM(a_release_that_did_not_arrive_is_sent_again)
 	fails(last(1));
 	pass(600);
 	cr_assert_eq(last(1)->n_release, 1);
+}
+
+/* Else it could arrive after the address was registered there anew. */
+CLAIM(a_request_given_up_is_cancelled_where_it_releases_and_only_there)
+{
+	live_at(0, AB, 2);
+	live_at(1, AB, 2);
+	registrar_release(r, L(0));
+	pass(REGISTRAR_HEARTBEAT_MS);
+	cr_assert_eq(last(1)->n_release, 1);
+	pass(1000);
+	cr_assert_eq(cancelled, last(1)->id);
+	cancelled = 0;
+	pass(600);
+	cr_assert_eq(last(1)->n_release, 1, "it goes with the next one");
 }
 
 CLAIM(a_release_with_its_request_under_way_tells_the_waiter_and_the_connector)

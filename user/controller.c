@@ -133,12 +133,10 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
-	if (nm != c->synced)
-		controller_forget_via(c);
+	controller_forget_via(c);
 	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
-	c->synced = nm;
 	link = overlay_link(c->overlay);
 	err = peers_sync(c->peers, nm);
 	if (!err)
@@ -338,16 +336,19 @@ static void on_minute(uv_timer_t *t)
 	struct controller *c = t->data;
 
 	if (!detached(c))
-		controller_sync_overlay(c, c->nm);
+		sync_kernel(c, c->nm);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
 {
 	struct controller *c = p->data;
+	int news = netlink_watch_read(c->netlink);
 
 	(void)status;
 	(void)events;
-	if (netlink_watch_read(c->netlink) > 0 && !uv_is_active((uv_handle_t *)&c->settle))
+	if (news <= 0 || uv_is_active((uv_handle_t *)&c->settle))
+		return;
+	if (news & NETLINK_NEWS || overlay_neigh_stale(c->overlay, c->nm))
 		uv_timer_start(&c->settle, on_settled, SETTLE_MS, 0);
 }
 

@@ -22,8 +22,7 @@
 struct controller {
 	const struct config *config;
 	uv_loop_t loop;
-	struct netmap *nm;           /* in force */
-	const struct netmap *synced; /* the one that the kernel's routes follow */
+	struct netmap *nm; /* in force */
 	struct netlink *netlink;
 	struct overlay *overlay;
 	struct datapath *datapath;

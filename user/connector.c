@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define PEERAPI_PORT 8025
@@ -305,7 +306,32 @@ static int take_up(const void *key, const void *value, void *ctx)
 	return permitted(d->c, key, m) ? 0 : doom(d, key, m->peer);
 }
 
-/* Counts what is there and ends what is no longer allowed. */
+/* It is the pins' own, as mappings are lost with them. */
+static int read_epoch(struct connector *c)
+{
+	struct c25_meta meta;
+	int err = maps_meta_get(c->deps.maps, &meta);
+
+	if (!err)
+		snprintf(c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)meta.epoch);
+	return err;
+}
+
+/* Written before mappings are ended, so that also after a crash clients see that some were. */
+static int new_epoch(struct connector *c)
+{
+	struct c25_meta meta;
+	int err = maps_meta_get(c->deps.maps, &meta);
+
+	if (!err && getrandom(&meta.epoch, sizeof(meta.epoch), 0) != sizeof(meta.epoch))
+		err = -errno;
+	if (!err)
+		err = maps_meta_put(c->deps.maps, &meta);
+	return err ? err : read_epoch(c);
+}
+
+/* Counts what is there and ends what is no longer allowed: its clients will register again, and
+ * hear that it is not. */
 static int recount(struct connector *c)
 {
 	struct doomed d = { .c = c };
@@ -314,6 +340,9 @@ static int recount(struct connector *c)
 	memset(c->held, 0, sizeof(c->held));
 	c->total = 0;
 	err = maps_each(c->deps.maps, MAP_MAPPINGS, take_up, &d);
+	if (d.n && new_epoch(c))
+		log_errno(EIO, "write a new epoch: clients learn from packets alone that mappings "
+			       "ended");
 	c->stats.revoked += end_doomed(&d);
 	return err;
 }
@@ -341,17 +370,6 @@ void connector_free(struct connector *c)
 	cut_flows(c);
 	uv_timer_stop(&c->expire);
 	uv_close((uv_handle_t *)&c->cut, cut_closed);
-}
-
-/* Mappings are lost with the pins and only then: so the epoch is the pins' own. */
-static int read_epoch(struct connector *c)
-{
-	struct c25_meta meta;
-	int err = maps_meta_get(c->deps.maps, &meta);
-
-	if (!err)
-		snprintf(c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)meta.epoch);
-	return err;
 }
 
 int connector_new(struct connector **out, const struct connector_deps *deps,

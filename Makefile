@@ -128,7 +128,7 @@ format: ## clang-format decides
 lint: all ## formatting, clang-tidy, shell scripts, manifests
 	clang-format --dry-run -Werror $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
 	clang-tidy --quiet $(USER_SRC) -- -std=gnu11 $(CPPFLAGS_ALL)
-	shellcheck -x tests/*.sh tests/netns/*.sh tests/lint/*.sh .ci/run
+	shellcheck -x $(wildcard tests/*.sh tests/*/*.sh) .ci/run
 	CONN25=$(BUILD)/conn25 tests/run.sh tests/lint/manifests.sh
 
 vmlinux: ## make vmlinux/vmlinux.h again, from the running kernel

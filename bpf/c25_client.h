@@ -9,15 +9,20 @@
 #include "c25_count.h"
 #include "c25_error.h"
 #include "c25_icmp.h"
+#include "c25_mss.h"
 #include "c25_nat.h"
+#include "c25_reset.h"
 #include "c25_tunnel.h"
 
 /* What an error on its way out quotes came from a magic address. Non-zero: from none of ours. */
-static __noinline long c25_client_error_out(struct __sk_buff *skb, const struct c25_pkt *p)
+__noinline long c25_client_error_out(struct __sk_buff *skb, const struct c25_pkt *p)
 {
-	struct c25_quote *q = c25_quote_load(skb, p);
+	struct c25_quote *q;
 	struct c25_magic *m;
 
+	if (!p)
+		return -1;
+	q = c25_quote_load(skb, p);
 	if (!q)
 		return -1;
 	m = bpf_map_lookup_elem(&c25_magic, &q->t.src);
@@ -37,12 +42,15 @@ static __always_inline struct c25_transit *c25_client_quoted(const struct c25_qu
 }
 
 /* What an error on its way in quotes went to a transit address. Non-zero: to none of ours. */
-static __noinline long c25_client_error_in(struct __sk_buff *skb, const struct c25_pkt *p,
-					   const struct c25_addr *outer)
+__noinline long c25_client_error_in(struct __sk_buff *skb, const struct c25_pkt *p,
+				    const struct c25_addr *outer)
 {
-	struct c25_quote *q = c25_quote_load(skb, p);
 	struct c25_transit *t;
+	struct c25_quote *q;
 
+	if (!p || !outer)
+		return -1;
+	q = c25_quote_load(skb, p);
 	if (!q || !c25_addr_eq(&q->t.src, &p->t.dst))
 		return -1;
 	t = c25_client_quoted(q, outer);
@@ -50,6 +58,41 @@ static __noinline long c25_client_error_in(struct __sk_buff *skb, const struct c
 		return -1;
 	c25_addr_copy(&q->n.dst, &t->magic);
 	return c25_quote_nat(skb, p, q);
+}
+
+/*
+ * Linux takes a second to believe an ICMPv6 error about a connect() that is still at work, and
+ * errors about established connections not at all: those get a reset.
+ */
+static __always_inline int c25_reset_better(const struct c25_pkt *p)
+{
+	return p->t.proto == IPPROTO_TCP && !p->frag &&
+	       (p->v6 || (p->tcp & (TCP_SYN | TCP_ACK)) != TCP_SYN);
+}
+
+/*
+ * Refuses a packet on its way out, to the program or pod that sent it. The answer comes from the
+ * address asked for: the kernel takes none that comes in from an address of its own.
+ */
+__noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				const struct c25_overlay *o, __u32 reason)
+{
+	struct c25_icmp e = { .reason = reason };
+
+	if (!p || !o)
+		return TC_ACT_SHOT;
+	c25_count(skb, l2, reason);
+	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
+	if (!c25_icmp_wanted(p))
+		return TC_ACT_SHOT;
+	c25_icmp_filtered(&e, p->v6);
+	if (c25_reset_better(p) ? c25_reset_make(skb, l2, p) :
+				  c25_icmp_make(skb, l2, p, &e, &p->t.dst))
+		return TC_ACT_SHOT;
+	if (l2 && c25_set_macs(skb, o->mac, o->mac))
+		return TC_ACT_SHOT;
+	c25_mark(skb);
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 
 /* A packet to a magic address with this mapping. */
@@ -70,7 +113,7 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (c25_nat(skb, l2, p, NULL, &m->transit, 0, C25_NAT_DST))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
-	if (c25_clamp_syn(skb, p, o))
+	if (c25_clamp_syn(skb, p, o->mtu))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 
 	if (c25_tunnel_key && c25_tunnel_to(skb, o, peer))
@@ -104,7 +147,7 @@ static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (c25_nat(skb, l2, p, &t->magic, NULL, 0, C25_NAT_SRC))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
-	if (c25_clamp_syn(skb, p, o))
+	if (c25_clamp_syn(skb, p, o->mtu))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 
 	if (tick && t->last_seen != tick->now)

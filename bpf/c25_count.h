@@ -67,9 +67,10 @@ static __always_inline int c25_pass(struct __sk_buff *skb, const __u32 l2, __u32
 	return TC_ACT_UNSPEC;
 }
 
-static __noinline int c25_drop(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-			       __u32 reason)
+__noinline int c25_drop(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p, __u32 reason)
 {
+	if (!p)
+		return TC_ACT_SHOT;
 	c25_count(skb, l2, reason);
 	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
 	return TC_ACT_SHOT;

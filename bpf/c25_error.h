@@ -78,7 +78,7 @@ static __noinline struct c25_quote *c25_quote_load(struct __sk_buff *skb, const 
 		return NULL;
 	if (q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6)
 		q->t.sport = *(c25_u16 *)(h + 4);
-	else
+	else if (q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP)
 		*c25_words32(&q->t.sport) = *(c25_u32 *)h;
 	c25_tuple_copy(&q->n, &q->t);
 	return q;

@@ -12,6 +12,7 @@
 #include "c25_count.h"
 
 #define BPF_NOEXIST     1
+#define C25_EEXIST      17
 #define CLOCK_MONOTONIC 1
 
 #define C25_NSEC_PER_SEC 1000000000ULL
@@ -22,6 +23,7 @@
 #define C25_UDP_NEW         120
 #define C25_UDP_ESTABLISHED 300
 #define C25_ICMP_IDLE       60
+#define C25_OTHER_IDLE      600 /* of protocols without ports */
 
 #define C25_SWEEP_SLOTS  1024
 #define C25_SWEEP_PERIOD (100 * 1000 * 1000ULL)
@@ -33,16 +35,55 @@
 #define C25_OUT  0
 #define C25_BACK 1
 
-/* Else the flow is of ICMP echo, with its identifier. */
 static __always_inline int c25_has_ports(const struct c25_tuple *t)
 {
 	return t->proto == IPPROTO_TCP || t->proto == IPPROTO_UDP;
+}
+
+static __always_inline int c25_nat_port(__be16 port)
+{
+	return bpf_ntohs(port) >= c25_nat_lo && bpf_ntohs(port) <= c25_nat_hi;
+}
+
+/* A flow of ICMP echo has its identifier in place of ports. */
+static __always_inline int c25_is_echo(const struct c25_tuple *t)
+{
+	return t->proto == IPPROTO_ICMP || t->proto == IPPROTO_ICMPV6;
+}
+
+/* Whether a packet from the uplink could be a flow's, by what stands in no map. */
+static __always_inline int c25_could_be_reply(const struct c25_pkt *p)
+{
+	switch (p->t.proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		return c25_nat_port(p->t.dport);
+	case IPPROTO_ICMP:
+		return p->type == ICMP_ECHOREPLY && c25_nat_port(p->t.sport);
+	case IPPROTO_ICMPV6:
+		return p->type == ICMPV6_ECHOREPLY && c25_nat_port(p->t.sport);
+	default:
+		return 1;
+	}
 }
 
 static __always_inline int c25_flow_lives(const struct c25_flow *f)
 {
 	return f->state == C25_FLOW_NEW || f->state == C25_FLOW_ESTABLISHED ||
 	       f->state == C25_FLOW_CLOSING;
+}
+
+/* The mapping of a transit address that this peer made. */
+static __always_inline struct c25_mapping *c25_mapping_of(const struct c25_pkt *p, __u32 index)
+{
+	struct c25_mapping_key k __attribute__((aligned(8)));
+	struct c25_peer *peer = c25_peer_of(index);
+
+	if (!peer)
+		return NULL;
+	c25_addr_copy(&k.client, c25_pick(p->v6, &peer->overlay4, &peer->overlay6));
+	c25_addr_copy(&k.transit, &p->t.dst);
+	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
 
 /* The mapping a flow was made under, if it is still there. */
@@ -137,8 +178,11 @@ static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
 		return C25_TCP_TRANSITORY;
 	case IPPROTO_UDP:
 		return f->state == C25_FLOW_ESTABLISHED ? C25_UDP_ESTABLISHED : C25_UDP_NEW;
-	default:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
 		return C25_ICMP_IDLE;
+	default:
+		return C25_OTHER_IDLE;
 	}
 }
 
@@ -257,6 +301,7 @@ struct c25_probe {
 	__u32 start;
 	__u32 step;
 	__u32 found;
+	__u32 taken; /* no ports to choose from, and the addresses are another flow's */
 };
 
 static long c25_probe_port(__u32 i, struct c25_probe *pr)
@@ -265,19 +310,22 @@ static long c25_probe_port(__u32 i, struct c25_probe *pr)
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
 	struct c25_flow_ref ref = { .slot = slot };
 	__be16 port;
+	long err;
 
 	if (!f)
 		return 1;
 	port = bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
 	if (c25_has_ports(&f->in))
 		f->in.dport = port;
-	else
+	else if (c25_is_echo(&f->in))
 		f->in.sport = port;
 	if (c25_port_taken(pr->skb, &f->in))
 		return 0;
-	if (bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST))
+	err = bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST);
+	if (err && (c25_has_ports(&f->in) || c25_is_echo(&f->in)))
 		return 0;
-	pr->found = 1;
+	pr->found = !err;
+	pr->taken = err == -C25_EEXIST;
 	return 1;
 }
 
@@ -349,7 +397,7 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 	pr.step = 1 + (pr.start >> 20);
 	pr.start %= c25_nat_hi - c25_nat_lo + 1;
 	bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
-	b->reason = C25_REASON_NO_PORT;
+	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
 		f->state = C25_FLOW_ENDED;
 		return NULL;

@@ -97,14 +97,21 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 
 	if (c25_is_error(p))
 		return c25_connector_error_out(skb, l2, p, peer);
+	if (p->frag == C25_FRAG_LATER)
+		return c25_frag_later_out(skb, l2, p, peer);
 	found = c25_mapping_of(p, peer);
 	if (!found) {
 		c25_icmp_filtered(&e, p->v6);
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	reason = p->frag ? C25_REASON_FRAGMENT : c25_may_start(p);
-	if (reason != C25_REASON_PASS)
-		return c25_drop(skb, l2, p, reason);
+	reason = c25_may_start(p);
+	if (reason == C25_REASON_NOT_STARTED)
+		return c25_reset_peer(skb, l2, p, peer, reason);
+	if (reason != C25_REASON_PASS) {
+		c25_icmp_unreachable(&e, p->v6);
+		e.reason = reason;
+		return c25_refuse_peer(skb, l2, p, o, &e);
+	}
 	*m = found;
 	return TC_ACT_UNSPEC;
 }
@@ -184,7 +191,7 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 		if (!c25_is_peer(peer, &outer))
 			return c25_drop(skb, l2, &p, C25_REASON_SPOOFED_OUTER);
 		if (f->state == C25_FLOW_REVOKED)
-			return c25_drop(skb, l2, &p, C25_REASON_REVOKED);
+			return c25_reset_peer(skb, l2, &p, peer, C25_REASON_REVOKED);
 	}
 	return c25_connector_out(skb, l2, &p, o, f, m, peer);
 }

@@ -20,6 +20,8 @@ struct c25_icmp {
 	__u32 peer; /* connector: whom it goes to */
 	__u8 type;
 	__u8 code;
+	__u16 pad;
+	__u32 sum; /* of c25_icmp_make(): over what is quoted */
 };
 
 struct c25_icmp4_hdr {
@@ -80,11 +82,11 @@ static __always_inline __u32 c25_sum(struct __sk_buff *skb, __u32 off, __u32 len
 	return sum;
 }
 
-static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
-					    const struct c25_pkt *p, const struct c25_icmp *e,
-					    const struct c25_addr *src, __u32 quoted, __u32 sum)
+static __noinline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				       const struct c25_icmp *e, const struct c25_addr *src)
 {
 	struct c25_icmp4_hdr h = { 0 };
+	__u32 quoted = skb->len - l2 - sizeof(h), sum = e->sum;
 
 	h.ip.version = 4;
 	h.ip.ihl = 5;
@@ -103,11 +105,11 @@ static __always_inline long c25_icmp_write4(struct __sk_buff *skb, __u32 l2,
 	return bpf_skb_store_bytes(skb, l2, &h, sizeof(h), 0);
 }
 
-static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
-					    const struct c25_pkt *p, const struct c25_icmp *e,
-					    const struct c25_addr *src, __u32 quoted, __u32 sum)
+static __noinline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				       const struct c25_icmp *e, const struct c25_addr *src)
 {
 	struct c25_icmp6_hdr h = { 0 };
+	__u32 quoted = skb->len - l2 - sizeof(h), sum = e->sum;
 	__be32 pseudo[2] = { bpf_htonl(sizeof(h.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
 
 	h.ip.version = 6;
@@ -126,24 +128,59 @@ static __always_inline long c25_icmp_write6(struct __sk_buff *skb, __u32 l2,
 	return bpf_skb_store_bytes(skb, l2, &h, sizeof(h), 0);
 }
 
-/* The packet becomes the error; link addresses and the way out are the caller's. */
-static __noinline long c25_icmp_make(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				     const struct c25_icmp *e, const struct c25_addr *src)
+/* Whether a device is to fill in the L4 checksum: the helper then leaves it alone. */
+static __noinline int c25_is_partial(struct __sk_buff *skb, const struct c25_pkt *p)
 {
-	__u32 quoted = skb->len - l2, most = p->v6 ? C25_QUOTE6 : C25_QUOTE4, sum;
+	int off = p->frag == C25_FRAG_LATER ? -1 : c25_csum_off(p->t.proto);
+	__u16 was, now;
 
+	if (off < 0 || bpf_skb_load_bytes(skb, p->l4 + off, &was, 2) ||
+	    bpf_l4_csum_replace(skb, p->l4 + off, 0, bpf_htons(1), 2) ||
+	    bpf_skb_load_bytes(skb, p->l4 + off, &now, 2))
+		return 0;
+	if (now != was)
+		bpf_skb_store_bytes(skb, p->l4 + off, &was, 2, 0);
+	return now == was;
+}
+
+/*
+ * Sum over what an error quotes. Where a device fills in the quoted checksum, whose place now
+ * holds the pseudo header's sum, all from the L4 header on will sum up to that sum's complement.
+ */
+static __noinline __u32 c25_quote_total(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+					__u32 quoted, int partial)
+{
+	__u16 field = 0;
+
+	if (!partial)
+		return c25_sum(skb, l2, quoted);
+	bpf_skb_load_bytes(skb, p->l4 + c25_csum_off(p->t.proto), &field, 2);
+	field = ~field;
+	return c25_fold16((__u64)c25_sum(skb, l2, p->l4 - l2) + field);
+}
+
+/* The packet becomes the error; link addresses and the way out are the caller's. */
+__noinline long c25_icmp_make(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+			      struct c25_icmp *e, const struct c25_addr *src)
+{
+	__u32 quoted = skb->len - l2, most;
+	int partial;
+
+	if (!p || !e || !src)
+		return -1;
+	partial = c25_is_partial(skb, p);
+	most = p->v6 ? C25_QUOTE6 : C25_QUOTE4;
 	if (quoted > most)
 		quoted = most;
 	/* Also undoes GSO. */
 	if (bpf_skb_change_tail(skb, l2 + quoted, 0))
 		return -1;
-	sum = c25_sum(skb, l2, quoted);
+	e->sum = c25_quote_total(skb, l2, p, quoted, partial);
 	if (bpf_skb_adjust_room(skb,
 				p->v6 ? sizeof(struct c25_icmp6_hdr) : sizeof(struct c25_icmp4_hdr),
 				BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	return p->v6 ? c25_icmp_write6(skb, l2, p, e, src, quoted, sum) :
-		       c25_icmp_write4(skb, l2, p, e, src, quoted, sum);
+	return p->v6 ? c25_icmp_write6(skb, l2, p, e, src) : c25_icmp_write4(skb, l2, p, e, src);
 }
 
 /* Administratively prohibited: says that a mapping is not known here. */
@@ -171,50 +208,33 @@ static __always_inline void c25_icmp_expired(struct c25_icmp *e, __u8 v6)
 	e->type = v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED;
 }
 
-/*
- * Client: refuses a packet on its way out, to the program or pod that sent it. The error comes
- * from the address asked for: the kernel takes none that comes in from an address of its own.
- */
-static __noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				       const struct c25_overlay *o, __u32 reason)
-{
-	struct c25_icmp e = { .reason = reason };
-
-	c25_count(skb, l2, reason);
-	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
-	if (!c25_icmp_wanted(p))
-		return TC_ACT_SHOT;
-	c25_icmp_filtered(&e, p->v6);
-	if (c25_icmp_make(skb, l2, p, &e, &p->t.dst))
-		return TC_ACT_SHOT;
-	if (l2 && c25_set_macs(skb, o->mac, o->mac))
-		return TC_ACT_SHOT;
-	c25_mark(skb);
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
-}
-
 /* Connector: refuses a peer's packet, back through the tunnel, from the own overlay address. */
-static __noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				      const struct c25_overlay *o, struct c25_icmp *e)
+__noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+			       const struct c25_overlay *o, struct c25_icmp *e)
 {
-	const struct c25_addr *src = c25_pick(p->v6, &o->addr4, &o->addr6);
+	const struct c25_addr *src;
 	long verdict;
 
+	if (!p || !o || !e)
+		return TC_ACT_SHOT;
+	src = c25_pick(p->v6, &o->addr4, &o->addr6);
 	c25_count(skb, l2, e->reason);
 	c25_tell(C25_EVENT_DROP, e->reason, &p->t, e->peer);
 	if (c25_addr_none(src) || !c25_icmp_wanted(p) || c25_icmp_make(skb, l2, p, e, src))
 		return TC_ACT_SHOT;
-	verdict = c25_to_peer(skb, l2, o, e->peer, p->v6);
+	verdict = c25_to_peer_far(skb, l2, o, e->peer, p->v6);
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }
 
 /* Connector: tells the sender of a packet from the uplink how much the overlay carries. */
-static __noinline int c25_refuse_uplink(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-					__u32 mtu)
+__noinline int c25_refuse_uplink(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				 __u32 mtu)
 {
 	struct c25_icmp e = { 0 };
 	struct ethhdr was = { 0 };
 
+	if (!p)
+		return TC_ACT_SHOT;
 	c25_count(skb, l2, C25_REASON_TOO_BIG);
 	c25_tell(C25_EVENT_DROP, C25_REASON_TOO_BIG, &p->t, 0);
 	if (!c25_icmp_wanted(p) || (l2 && bpf_skb_load_bytes(skb, 0, &was, sizeof(was))))

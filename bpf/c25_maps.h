@@ -16,6 +16,7 @@ const volatile __u8 c25_client = 1; /* roles of this node: the other's maps may 
 const volatile __u8 c25_connector = 1;
 const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
 const volatile __u16 c25_nat_hi = 29999;
+const volatile __u8 c25_dns_open; /* --dns-fail open */
 const volatile __u32 c25_max_flows = 262144;
 const volatile __u32 c25_peer_quota = 262144; /* flows one peer may hold */
 
@@ -183,11 +184,94 @@ struct {
 	__uint(max_entries, C25_MAX_PEERS);
 } c25_held SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct c25_frag_key);
+	__type(value, struct c25_frag_entry);
+	__uint(max_entries, 16384);
+} c25_frags SEC(".maps");
+
+#define C25_EARLY_SLOTS 256
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_early);
+	__uint(max_entries, C25_EARLY_SLOTS);
+} c25_early SEC(".maps");
+
+/* A fragment at work. */
+struct c25_frag_work {
+	struct c25_frag_key key;
+	struct c25_frag_key used;
+	struct c25_frag_entry e;
+	struct bpf_fib_lookup fib;
+	__u64 now;
+	__u32 at; /* offset of the identification */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_frag_work);
+	__uint(max_entries, 1);
+} c25_frag_works SEC(".maps");
+
 /* Slots whose flow ended; a slot never used is taken from c25_tick.high. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__type(value, __u32);
 	__uint(max_entries, 262144); /* set at load */
 } c25_free SEC(".maps");
+
+/* DNS taken on the pods' devices. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64); /* c25_name_step() */
+	__type(value, struct c25_name);
+	__uint(max_entries, C25_MAX_NAMES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct c25_net_key);
+	__type(value, __u32); /* C25_DNS_TO_… */
+	__uint(max_entries, C25_MAX_DNS_TO);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_dns_to SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32); /* interface index */
+	__type(value, struct c25_dns_port);
+	__uint(max_entries, C25_MAX_PORTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_dns_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__type(key, __u32); /* enum c25_sock */
+	__type(value, __u32);
+	__uint(max_entries, C25_SOCK_MAX);
+} c25_socks SEC(".maps");
+
+/* A question's name as it came, and where its labels start. What the loops count with is here, as
+ * indices: of a number that it may know, the verifier allows none without CAP_PERFMON. */
+struct c25_question {
+	__u8 raw[512];
+	__u8 label[128];
+	__u32 at;
+	__u32 n; /* labels that start before `at` */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_question);
+	__uint(max_entries, 1);
+} c25_questions SEC(".maps");
 
 #endif

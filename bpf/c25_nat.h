@@ -17,10 +17,6 @@
 #define C25_NAT_PORTS (1U << 2) /* ICMP echo: the identifier, from `sport` */
 #define C25_NAT_TTL   (1U << 3)
 
-#define C25_TCPOPT_EOL 0
-#define C25_TCPOPT_NOP 1
-#define C25_TCPOPT_MSS 2
-
 /* Offset of the checksum in the L4 header, or -1. */
 static __always_inline int c25_csum_off(__u8 proto)
 {
@@ -177,55 +173,26 @@ static __always_inline long c25_nat(struct __sk_buff *skb, const __u32 l2, const
 	return 0;
 }
 
-/* Lowers the MSS of a SYN to `mss`. A SYN without the option is left alone (RFC 9293: 536). */
-static __noinline long c25_clamp_mss(struct __sk_buff *skb, __u32 l4, __u32 mss)
+/* Addresses and time to live, and checksums over them. A function for each length of link header:
+ * without CAP_PERFMON the verifier allows no variable one. */
+#define C25_NAT_ADDRS (C25_NAT_SRC | C25_NAT_DST | C25_NAT_TTL)
+
+static __noinline long c25_nat_addrs_l2(struct __sk_buff *skb, const struct c25_pkt *p,
+					const struct c25_addr *src, const struct c25_addr *dst)
 {
-	__u8 h[4] __attribute__((aligned(4)));
-	__u32 off = 20, len;
-
-	if (bpf_skb_load_bytes(skb, l4 + 12, h, 1))
-		return -1;
-	len = (h[0] >> 4) * 4;
-	for (int i = 0; i < 12; i++) {
-		__u16 old, new = bpf_htons(mss);
-
-		if (off + 4 > len || bpf_skb_load_bytes(skb, l4 + off, h, 4))
-			return 0;
-		if (h[0] == C25_TCPOPT_EOL)
-			return 0;
-		if (h[0] == C25_TCPOPT_NOP) {
-			off++;
-			continue;
-		}
-		if (h[0] != C25_TCPOPT_MSS || h[1] != 4) {
-			if (h[1] < 2)
-				return 0;
-			off += h[1];
-			continue;
-		}
-		old = *(c25_u16 *)(h + 2);
-		if (bpf_ntohs(old) <= mss)
-			return 0;
-		if (bpf_skb_store_bytes(skb, l4 + off + 2, &new, 2, 0))
-			return -1;
-		if (off & 1) {
-			old = __builtin_bswap16(old);
-			new = __builtin_bswap16(new);
-		}
-		return bpf_l4_csum_replace(skb, l4 + 16, old, new, 2);
-	}
-	return 0;
+	return c25_nat(skb, ETH_HLEN, p, src, dst, 0, C25_NAT_ADDRS);
 }
 
-static __always_inline long c25_clamp_syn(struct __sk_buff *skb, const struct c25_pkt *p,
-					  const struct c25_overlay *o)
+static __noinline long c25_nat_addrs_l3(struct __sk_buff *skb, const struct c25_pkt *p,
+					const struct c25_addr *src, const struct c25_addr *dst)
 {
-	const __u32 headers = p->v6 ? 60 : 40;
+	return c25_nat(skb, 0, p, src, dst, 0, C25_NAT_ADDRS);
+}
 
-	if (p->t.proto != IPPROTO_TCP || !(p->tcp & TCP_SYN) || p->frag == C25_FRAG_LATER ||
-	    o->mtu <= headers)
-		return 0;
-	return c25_clamp_mss(skb, p->l4, o->mtu - headers);
+static __always_inline long c25_nat_addrs(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+					  const struct c25_addr *src, const struct c25_addr *dst)
+{
+	return l2 ? c25_nat_addrs_l2(skb, p, src, dst) : c25_nat_addrs_l3(skb, p, src, dst);
 }
 
 #endif

@@ -183,7 +183,7 @@ static __always_inline const struct c25_addr *c25_pick(int v6, const struct c25_
  * Walks IPv6 extension headers from `off`. Returns the L4 offset in the low 16 bits, then the
  * protocol and enum c25_frag; 0 where the chain is cut short or too long.
  */
-static __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
+__noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
 {
 	__u32 frag = C25_FRAG_NONE;
 	__u8 h[4];
@@ -226,9 +226,6 @@ static __always_inline int c25_parse_l4(struct __sk_buff *skb, struct c25_pkt *p
 		p->tcp = h[13];
 		return C25_PARSED;
 	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-	case IPPROTO_SCTP:
 		if (bpf_skb_load_bytes(skb, p->l4, h, 8))
 			return C25_PARSED_BAD;
 		*(c25_u32 *)&p->t.sport = *(c25_u32 *)h;

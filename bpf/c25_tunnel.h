@@ -92,6 +92,21 @@ static __always_inline long c25_set_macs(struct __sk_buff *skb, const __u8 *from
 	return 0;
 }
 
+/* An Ethernet header for a packet that came without one; its addresses are still to be set. */
+static __always_inline long c25_add_eth(struct __sk_buff *skb)
+{
+	__be16 proto = skb->protocol;
+	struct ethhdr *eth;
+
+	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return -1;
+	eth = c25_data(skb);
+	if ((void *)(eth + 1) > c25_data_end(skb))
+		return -1;
+	eth->h_proto = proto;
+	return 0;
+}
+
 /* Sends to a peer's overlay address as next hop, over an Ethernet overlay device. */
 static __always_inline long c25_to_neighbour(__u32 ifindex, const struct c25_peer *peer, __u8 v6)
 {
@@ -124,7 +139,7 @@ static __always_inline long c25_to_peer(struct __sk_buff *skb, const __u32 l2,
 	peer = c25_peer_of(index);
 	if (!peer)
 		return -1;
-	if (!l2 && o->l2 && bpf_skb_change_head(skb, ETH_HLEN, 0))
+	if (!l2 && o->l2 && c25_add_eth(skb))
 		return -1;
 	c25_mark(skb);
 	if (c25_tunnel_key) {
@@ -133,6 +148,15 @@ static __always_inline long c25_to_peer(struct __sk_buff *skb, const __u32 l2,
 		return bpf_redirect(o->ifindex, 0);
 	}
 	return o->l2 ? c25_to_neighbour(o->ifindex, peer, v6) : bpf_redirect(o->ifindex, 0);
+}
+
+/* The same where the stack is short. */
+__noinline long c25_to_peer_far(struct __sk_buff *skb, __u32 l2, const struct c25_overlay *o,
+				__u32 index, __u32 v6)
+{
+	if (!o)
+		return -1;
+	return c25_to_peer(skb, l2, o, index, v6);
 }
 
 #endif

@@ -25,6 +25,9 @@
 #define C25_MAX_DEVS   64
 #define C25_MAX_NETS   131072
 #define C25_MAX_APPS   65536
+#define C25_MAX_NAMES  262144
+#define C25_MAX_DNS_TO 1024
+#define C25_MAX_PORTS  4096 /* bridges and their ports on which DNS is taken */
 #define C25_EVENT_RING (256 * 1024)
 
 #pragma GCC diagnostic push
@@ -100,8 +103,8 @@ struct c25_overlay {
 	__u32 via4; /* c25_peers: the next hop of the magic routes, whose frames need no redirect */
 	__u32 via6; /* C25_PEER_NONE: none */
 	__u8 mac[6];
-	__u8 l2; /* frames start with an Ethernet header */
-	__u8 pad;
+	__u8 l2;        /* frames start with an Ethernet header */
+	__u8 wireguard; /* its peers' allowed IPs hold transit addresses of ours */
 };
 
 /* c25_magic: client, by magic address. */
@@ -204,6 +207,47 @@ struct c25_flow {
 	__u8 pad[6];
 };
 
+/* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
+enum c25_frag_kind {
+	C25_FRAGS_OUT = 1, /* inner source to transit */
+	C25_FRAGS_BACK,    /* real to the uplink's address */
+	C25_FRAGS_USED,    /* uplink's address to real: an identification in use */
+};
+
+struct c25_frag_key {
+	struct c25_addr src;
+	struct c25_addr dst;
+	__be32 id;  /* IPv4: in the first two bytes */
+	__u8 proto; /* IPv6: 0, the identification alone tells datagrams apart */
+	__u8 kind;  /* enum c25_frag_kind */
+	__u8 pad[2];
+};
+
+enum c25_frag_state {
+	C25_FRAG_EARLY = 1, /* later ones only have been seen */
+	C25_FRAG_HOST,      /* back: the first one is no flow's */
+	C25_FRAG_FLOW,
+};
+
+struct c25_frag_entry {
+	__u32 state; /* enum c25_frag_state */
+	__u32 slot;  /* c25_flows */
+	__be32 id;   /* out: what the identification becomes */
+	__u32 early; /* back: copies in c25_early */
+	__u64 seen;
+};
+
+/* c25_early: connector, a ring; later fragments that came back before their first one. */
+#define C25_EARLY_LEN 2048
+
+struct c25_early {
+	struct c25_frag_key key;
+	__u32 next; /* of the first slot only: the next slot, modulo their number */
+	__u32 seq;  /* odd while it is written */
+	__u32 len;  /* of the whole frame; 0: free */
+	__u8 frame[C25_EARLY_LEN];
+};
+
 /* c25_tick[0]: the one timer; its clock saves each packet a helper call. */
 struct c25_tick {
 	struct bpf_timer timer;
@@ -246,6 +290,58 @@ struct c25_event {
 	__u8 pad[3];
 };
 
+/* c25_names: domains whose questions are taken, by c25_name_step() over their bytes. */
+#define C25_NAME_EXACT      (1U << 0)
+#define C25_NAME_WILD       (1U << 1)
+#define C25_NAME_EXACT_SELF (1U << 2) /* with EXACT: configured, but its questions go on */
+#define C25_NAME_WILD_SELF  (1U << 3)
+
+struct c25_name {
+	__u8 wire[C25_NAME_LEN]; /* lower case, without the root label; zeroes behind it */
+	__u32 len;
+	__u32 flags;
+};
+
+/* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
+#define C25_DNS_TO_PASS 0
+#define C25_DNS_TO_TAKE 1
+
+/* c25_dns_ports: by interface index: ports of bridges, and bridges whose ports alone are meant.
+ * A bridge takes a packet's socket away, so what a port finds is given to it at the bridge. */
+#define C25_PORT_BRIDGED (1U << 0) /* `mac`: its bridge's own */
+#define C25_PORT_MARKED  (1U << 1) /* only what one of its ports found is taken */
+
+struct c25_dns_port {
+	__u8 mac[6];
+	__u16 flags;
+};
+
+/* c25_socks: the daemon's sockets. They leave the map when it dies. */
+enum c25_sock {
+	C25_SOCK_UDP4,
+	C25_SOCK_UDP6,
+	C25_SOCK_TCP4,
+	C25_SOCK_TCP6,
+	C25_SOCK_MAX,
+};
+
+/* On packets that are given to one of them: routes them to this host. */
+#define C25_MARK      0x0c25
+#define C25_MARK_MASK 0x0fff
+
+/* One step of the hash by which names are found: bytes of a name as in struct c25_name, the last
+ * one first, so that every step that takes up a length byte has the hash of a suffix. */
+static inline __u64 c25_name_step(__u64 hash, __u8 byte)
+{
+	return (hash ^ byte) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Before the first step. `cookie`: c25_meta's. */
+static inline __u64 c25_name_start(__u32 cookie)
+{
+	return ((__u64)cookie << 32 | cookie) * 0xd6e8feb86659fd93ULL;
+}
+
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct c25_meta) == 48, "layout");
@@ -259,10 +355,14 @@ _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
 _Static_assert(sizeof(struct c25_tuple) == 40, "layout");
 _Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
+_Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
+_Static_assert(sizeof(struct c25_early) == 2100, "layout");
 _Static_assert(sizeof(struct c25_tick) == 32, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
+_Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*
  * Every packet that a program touches ends in exactly one of these: name, whether it was
@@ -288,7 +388,7 @@ _Static_assert(sizeof(struct c25_app) == 256, "layout");
 	X(STRAY, 1, "neither a peer's nor of a pool: nothing else may use the tunnel")             \
 	X(NO_TUNNEL, 1, "no underlay address known for the peer")                                  \
 	X(MALFORMED, 1, "headers cut short or not consistent")                                     \
-	X(FRAGMENT, 1, "fragment whose first one was not seen")                                    \
+	X(FRAGMENT, 1, "fragment of a datagram whose flow has ended")                              \
 	X(PROTOCOL, 1, "protocol that cannot be translated")                                       \
 	X(NO_ROUTE, 1, "no route to the real address")                                             \
 	X(NOT_UPLINK, 1, "route to the real address leaves through no uplink")                     \
@@ -298,11 +398,20 @@ _Static_assert(sizeof(struct c25_app) == 256, "layout");
 	X(TABLE_FULL, 1, "flow table full")                                                        \
 	X(QUOTA, 1, "peer has used up its share of flows")                                         \
 	X(NO_PORT, 1, "no source port free towards this destination")                              \
+	X(AMBIGUOUS, 1, "protocol without ports, in use towards this real address already")        \
+	X(FRAGMENT_EARLY, 0, "later fragment before its first one: copied, and left to the host")  \
 	X(NO_FLOW, 0, "to a translation port, but of no flow: left to the host")                   \
 	X(NOT_STARTED, 1, "TCP segment of no flow that does not start one")                        \
 	X(ICMP_NO_FLOW, 1, "ICMP error that quotes no flow")                                       \
 	X(REVOKED, 1, "flow no longer allowed")                                                    \
 	X(REROUTED, 1, "route left the flow's uplink, whose address it uses: flow ended")          \
+	X(DNS_OTHER, 0, "DNS question for a name that is not configured, left alone")              \
+	X(DNS_TAKEN, 0, "DNS question for a configured name, given to the daemon")                 \
+	X(DNS_TCP_TAKEN, 0, "DNS over TCP, given to the daemon")                                   \
+	X(DNS_TCP_OTHER, 0, "DNS over TCP that is not the daemon's, left alone")                   \
+	X(DNS_REFUSED, 0, "no daemon: question for a configured name answered REFUSED")            \
+	X(DNS_OPEN, 0, "no daemon: question for a configured name let go on")                      \
+	X(DNS_CLOSED, 1, "no daemon: question for a configured name that could not be answered")   \
 	X(INTERNAL, 1, "a kernel helper failed")
 
 enum c25_reason {

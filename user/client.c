@@ -367,6 +367,30 @@ int client_listen(struct client *c, const struct config_socks *socks)
 	return 0;
 }
 
+static int intercept_family(struct client *c, int family, enum c25_sock udp, enum c25_sock tcp)
+{
+	int fds[2], err;
+
+	err = dns_proxy_intercept(c->proxy, family, &fds[0], &fds[1]);
+	if (!err)
+		err = maps_sock_put(c->deps.maps, udp, fds[0]);
+	if (!err)
+		err = maps_sock_put(c->deps.maps, tcp, fds[1]);
+	return err;
+}
+
+int client_intercept(struct client *c)
+{
+	int err = intercept_family(c, AF_INET, C25_SOCK_UDP4, C25_SOCK_TCP4), err6 = 0;
+
+	if (!err)
+		err6 = intercept_family(c, AF_INET6, C25_SOCK_UDP6, C25_SOCK_TCP6);
+	/* Those of a host without IPv6. */
+	if (err6 != -EAFNOSUPPORT && err6 != -EADDRNOTAVAIL)
+		err = err ?: err6;
+	return err ? log_errno(-err, "open the sockets for intercepted DNS") : 0;
+}
+
 int client_reload(struct client *c, const struct netmap *nm)
 {
 	struct client_app *apps = calloc(nm->n_apps + 1, sizeof(*apps));

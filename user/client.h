@@ -18,6 +18,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "registrar.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
@@ -32,6 +33,7 @@ struct client_deps {
 	struct peers *peers;
 	struct apps *apps;
 	struct peerapi_client *http;
+	struct wg_sync *wg; /* NULL: the overlay is no WireGuard device */
 };
 
 /* What the outside may see; for status and metrics. */
@@ -50,6 +52,10 @@ DEFINE_CLEANUP(client, struct client *, client_free)
 
 /* The DNS forwarder on these addresses. Logs what failed. */
 int client_listen(struct client *c, const struct config_socks *socks);
+
+/* Sockets to which the kernel gives the questions it takes (--dns-intercept), written to the maps.
+ * Logs what failed. */
+int client_intercept(struct client *c);
 
 /* A new netmap is in force, peers and apps in sync with it; the old one may be freed after. */
 int client_reload(struct client *c, const struct netmap *nm);

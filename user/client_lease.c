@@ -72,6 +72,8 @@ void client_end_lease(struct client *c, struct lease *l)
 	maps_lease_put(c->deps.maps, &magic, &record);
 	quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	if (c->deps.wg)
+		wg_sync_drop(c->deps.wg, &l->transit);
 	l->state = C25_LEASE_QUARANTINE;
 	registrar_release(c->registrar, l);
 	lease_end(c->leases, l, now);

@@ -19,6 +19,8 @@ struct request {
 	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
+	size_t n; /* of transit[]; 0 where no WireGuard device is to carry them */
+	struct c25_addr transit[];
 };
 
 const struct netmap_node *client_node(const struct client *c, uint32_t connector)
@@ -58,6 +60,26 @@ static void count_codes(struct client *c, const int *codes, size_t n)
 										  last]++;
 }
 
+/* The device must carry those agreed to before anyone is told. */
+static int take_codes(struct request *r, const int *codes, size_t n, const char *epoch)
+{
+	struct client *c = r->client;
+	size_t used = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < n && i < r->n; i++)
+		if (!codes[i])
+			r->transit[used++] = r->transit[i];
+	if (used)
+		err = wg_sync_carry(c->deps.wg, r->transit, used, r->connector);
+	if (err)
+		return err;
+	registrar_reply(c->registrar, r->connector, r->id, codes, n, epoch, client_now_ms(c));
+	if (used)
+		wg_sync_check(c->deps.wg, r->transit, used, r->connector);
+	return 0;
+}
+
 static int take_reply(struct request *r, const char *body, size_t len)
 {
 	struct client *c = r->client;
@@ -80,10 +102,9 @@ static int take_reply(struct request *r, const char *body, size_t len)
 				  response.results[i].message ? response.results[i].message : "");
 	}
 	count_codes(c, codes, response.n_results);
-	registrar_reply(c->registrar, r->connector, r->id, codes, response.n_results,
-			response.epoch, client_now_ms(c));
+	err = take_codes(r, codes, response.n_results, response.epoch);
 	peerapi_response_clear(&response);
-	return 0;
+	return err;
 }
 
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
@@ -96,7 +117,7 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 		c->stats.registration_failures++;
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
 			  !status       ? error :
-			  status == 200 ? "answer not readable" :
+			  status == 200 ? "answer not readable, or its addresses not carried" :
 					  "refused the request");
 		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
 	}
@@ -164,11 +185,16 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 size_t n_release)
 {
 	struct client *c = ctx;
-	struct request *r = calloc(1, sizeof(*r));
+	size_t carried = c->deps.wg ? n : 0;
+	struct request *r = calloc(1, sizeof(*r) + carried * sizeof(r->transit[0]));
 
 	if (!r)
 		return; /* the registrar gives it up by time */
-	*r = (struct request){ .client = c, .connector = connector, .id = request };
+	r->client = c;
+	r->connector = connector;
+	r->id = request;
+	for (; r->n < carried; r->n++)
+		r->transit[r->n] = leases[r->n]->transit;
 	if (!post(c, r, leases, n, release, n_release))
 		DL_APPEND(c->requests, r);
 	else

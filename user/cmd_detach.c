@@ -3,8 +3,10 @@
 #include "cmd.h"
 #include "datapath.h"
 #include "log.h"
+#include "maps.h"
 #include "netlink.h"
 #include "options.h"
+#include "wg_want.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +30,8 @@ static const struct option_def options[] = {
 static const struct command_def def = {
 	.usage = "conn25 detach [--pin DIR]",
 	.text = "Removes programs, pins with their directory, routes, rules and devices that\n"
-		"conn25 made, and nothing else. May be repeated.",
+		"conn25 made, transit addresses from the allowed IPs of a WireGuard device, and\n"
+		"nothing else. May be repeated.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 };
@@ -48,10 +51,31 @@ static int remove_network(void)
 	return 0;
 }
 
+/* While the maps still say which device it was, and which addresses. */
+static int remove_allowed_ips(const char *pin)
+{
+	struct maps maps;
+	int n = maps_open(&maps, pin);
+
+	if (n == -ENOENT)
+		return 0;
+	if (!n) {
+		n = wg_want_nothing(&maps);
+		maps_close(&maps);
+	}
+	if (n < 0)
+		return log_errno(-n, "take transit addresses away from the WireGuard device's "
+				     "allowed IPs");
+	if (n)
+		log_info("took %d transit addresses away from the WireGuard device's allowed IPs",
+			 n);
+	return 0;
+}
+
 int cmd_detach(int argc, char **argv)
 {
 	const char *pin = DATAPATH_PIN;
-	int err;
+	int err, allowed;
 
 	switch (options_parse(&def, &pin, argc, argv, NULL)) {
 	case OPTIONS_DONE:
@@ -66,6 +90,7 @@ int cmd_detach(int argc, char **argv)
 				"try: sudo conn25 detach\n");
 		return EXIT_FAULT;
 	}
+	allowed = remove_allowed_ips(pin);
 	/* Programs first: they would send on to devices that go. What fails does not keep the rest.
 	 */
 	err = datapath_remove(pin);
@@ -73,5 +98,5 @@ int cmd_detach(int argc, char **argv)
 		err = 0;
 	if (err)
 		log_errno(-err, "remove the datapath below %s", pin);
-	return remove_network() || err ? EXIT_FAULT : 0;
+	return remove_network() || err || allowed ? EXIT_FAULT : 0;
 }

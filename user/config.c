@@ -73,9 +73,6 @@ static int set_overlay(void *target, const char *value, const char **why)
 	*why = "none of vxlan, wireguard, none";
 	if (mode < 0)
 		return mode;
-	*why = "not built yet; use vxlan, or none over a device of your own";
-	if (mode == OVERLAY_WIREGUARD)
-		return -ENOSYS;
 	c->overlay = (enum overlay_mode)mode;
 	return 0;
 }
@@ -157,6 +154,46 @@ static int set_dns_upstream(void *target, const char *value, const char **why)
 	return add_sock(&((struct config *)target)->dns_upstream, value, DNS_PORT, why);
 }
 
+static int set_dns_intercept(void *target, const char *value, const char **why)
+{
+	struct config *c = target;
+
+	*why = "one pattern too many";
+	if (c->n_dns_intercept == CONFIG_MAX_GLOBS)
+		return -E2BIG;
+	*why = "not a pattern for device names: 1 to 63 characters without blanks and slashes";
+	if (!*value || strlen(value) > 63 || strpbrk(value, " /\t\n:"))
+		return -EINVAL;
+	*why = "this host's own questions pass there: name the devices that the pods are behind";
+	if (!strcmp(value, "lo"))
+		return -ELOOP;
+	c->dns_intercept[c->n_dns_intercept++] = value;
+	return 0;
+}
+
+static int set_dns_intercept_to(void *target, const char *value, const char **why)
+{
+	struct config *c = target;
+
+	*why = "one prefix too many";
+	if (c->n_dns_intercept_to == CONFIG_MAX_TO)
+		return -E2BIG;
+	*why = "not an address or a prefix without host bits";
+	if (prefix_parse(&c->dns_intercept_to[c->n_dns_intercept_to], value))
+		return -EINVAL;
+	c->n_dns_intercept_to++;
+	return 0;
+}
+
+static int set_dns_fail(void *target, const char *value, const char **why)
+{
+	struct config *c = target;
+
+	*why = "none of closed, open";
+	c->dns_fail_open = !strcmp(value, "open");
+	return c->dns_fail_open || !strcmp(value, "closed") ? 0 : -EINVAL;
+}
+
 static int set_peerapi_listen(void *target, const char *value, const char **why)
 {
 	return add_sock(&((struct config *)target)->peerapi_listen, value, 0, why);
@@ -233,7 +270,8 @@ static const struct option_def run_options[] = {
 	{ "netmap", "FILE", "the netmap [" CONFIG_NETMAP "]", set_netmap, 0 },
 	{ "node", "ID", "which of its nodes this one is [host name]", set_node, 0 },
 	{ "overlay", "vxlan|wireguard|none", "how packets reach peers [vxlan]", set_overlay, 0 },
-	{ "dev", "NAME", "the overlay device [conn25]", set_dev, 0 },
+	{ "dev", "NAME", "the overlay device [conn25; with wireguard it must be given]", set_dev,
+	  0 },
 	{ "vxlan-port", "PORT", "UDP port of the VXLAN device [8925]", set_vxlan_port, 0 },
 	{ "vxlan-vni", "N", "its network identifier [25]", set_vxlan_vni, 0 },
 	{ "uplink", "NAME", "where a connector sends on [the default routes' devices]", set_uplink,
@@ -242,9 +280,13 @@ static const struct option_def run_options[] = {
 	  set_dns_listen, OPTION_REPEAT },
 	{ "dns-upstream", "ADDR[:PORT]", "resolvers asked [those of /etc/resolv.conf]",
 	  set_dns_upstream, OPTION_REPEAT },
-	{ "dns-intercept", "GLOB", "not built yet", set_later, OPTION_REPEAT },
-	{ "dns-intercept-to", "PREFIX", "not built yet", set_later, OPTION_REPEAT },
-	{ "dns-fail", "closed|open", "not built yet", set_later, 0 },
+	{ "dns-intercept", "GLOB", "devices of pods whose DNS is taken transparently [none]",
+	  set_dns_intercept, OPTION_REPEAT },
+	{ "dns-intercept-to", "PREFIX",
+	  "only questions to these resolvers [all but the --dns-upstream ones]",
+	  set_dns_intercept_to, OPTION_REPEAT },
+	{ "dns-fail", "closed|open",
+	  "with the daemon dead, questions taken are refused, or go on [closed]", set_dns_fail, 0 },
 	{ "peerapi-listen", "ADDR:PORT",
 	  "the connector's peer API [every own overlay address, port 8025]", set_peerapi_listen,
 	  OPTION_REPEAT },
@@ -293,7 +335,6 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	*c = (struct config){
 		.netmap = CONFIG_NETMAP,
 		.overlay = OVERLAY_VXLAN,
-		.dev = "conn25",
 		.vxlan_port = 8925,
 		.vxlan_vni = 25,
 		.answer_timeout = 1000,
@@ -310,6 +351,13 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	result = options_parse(&run_def, c, argc, argv, NULL);
 	if (result != OPTIONS_OK)
 		return result;
+	if (!c->dev && c->overlay == OVERLAY_WIREGUARD) {
+		fprintf(stderr, "conn25 run: --overlay wireguard wants --dev, the name of the "
+				"WireGuard device\n");
+		return OPTIONS_ERROR;
+	}
+	if (!c->dev)
+		c->dev = "conn25";
 	if (c->dns_listen_off && c->dns_listen.n) {
 		fprintf(stderr, "conn25 run: --dns-listen: \"off\" and an address were both "
 				"given\n");

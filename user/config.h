@@ -7,6 +7,7 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include "addr.h"
 #include "options.h"
 #include "overlay.h"
 
@@ -18,6 +19,8 @@
 
 #define CONFIG_MAX_LISTEN  16
 #define CONFIG_MAX_UPLINKS 16
+#define CONFIG_MAX_GLOBS   16
+#define CONFIG_MAX_TO      64
 
 #define CONFIG_NETMAP  "/etc/conn25/netmap.json"
 #define CONFIG_CONTROL "/run/conn25/conn25.sock"
@@ -39,6 +42,11 @@ struct config {
 	struct config_socks dns_listen;
 	bool dns_listen_off;
 	struct config_socks dns_upstream; /* filled from /etc/resolv.conf where none was given */
+	const char *dns_intercept[CONFIG_MAX_GLOBS]; /* names of devices, as patterns */
+	size_t n_dns_intercept;
+	struct prefix dns_intercept_to[CONFIG_MAX_TO]; /* none: all but dns_upstream */
+	size_t n_dns_intercept_to;
+	bool dns_fail_open;
 	struct config_socks peerapi_listen;
 	uint32_t answer_timeout; /* milliseconds */
 	uint16_t nat_lo, nat_hi;

@@ -89,6 +89,8 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 		.pin = f->pin,
 		.client = client,
 		.connector = connector,
+		.dns = client && f->n_dns_intercept,
+		.dns_open = f->dns_fail_open,
 		.tunnel_key = overlay_tunnel_key(c->overlay),
 		.nat_lo = f->nat_lo,
 		.nat_hi = f->nat_hi,
@@ -143,9 +145,16 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 		err = controller_write_overlay(c, nm);
 	if (err)
 		return log_errno(-err, "write the netmap to the maps");
+	if (c->wg) {
+		err = wg_sync_device(c->wg, link);
+		if (err)
+			return err;
+	}
 	err = datapath_attach(c->datapath, DATAPATH_OVERLAY, link->ifindex, link->l2);
 	if (!err && c->connector)
 		uplinks_sync(c->uplinks, c->datapath, link);
+	if (!err && c->intercept)
+		dns_intercept_sync(c->intercept, c->datapath, link->ifindex);
 	return err;
 }
 
@@ -170,6 +179,7 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.peers = c->peers,
 		.apps = c->apps,
 		.http = c->http,
+		.wg = c->wg,
 	};
 	int err = controller_check_upstreams(c, &socks);
 
@@ -264,6 +274,8 @@ static void apply(struct controller *c, struct netmap *nm)
 	bool moved = !same_addresses(old, nm);
 
 	c->nm = nm;
+	if (c->wg)
+		wg_sync_netmap(c->wg, nm, c->peers);
 	add_roles(c, nm);
 	if (c->connector && moved)
 		restart_connector(c, nm);
@@ -272,6 +284,7 @@ static void apply(struct controller *c, struct netmap *nm)
 	if (c->connector)
 		connector_reload(c->connector, nm);
 	sync_kernel(c, nm);
+	controller_intercept(c, nm);
 	if (c->client)
 		listen_client(c);
 	if (c->connector)
@@ -411,15 +424,23 @@ static int start(struct controller *c)
 	err = netlink_open(&c->netlink);
 	if (err)
 		return log_errno(-err, "open netlink");
-	err = overlay_open(&c->overlay, &overlay, c->netlink);
+	err = dns_intercept_check(f, c->netlink);
+	if (!err)
+		err = overlay_open(&c->overlay, &overlay, c->netlink);
 	if (!err)
 		err = peerapi_client_new(&c->http, &c->loop);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
+	if (!err && f->overlay == OVERLAY_WIREGUARD)
+		err = wg_sync_new(&c->wg, &c->loop, &c->maps);
 	if (!err)
 		err = add_roles(c, c->nm);
+	if (!err && c->wg)
+		wg_sync_netmap(c->wg, c->nm, c->peers);
 	if (!err)
 		err = sync_kernel(c, c->nm);
+	if (!err)
+		err = controller_intercept(c, c->nm);
 	/* Devices that were ours before a restart and are not now. */
 	if (!err)
 		datapath_sweep(c->datapath);
@@ -451,6 +472,8 @@ static void stop(struct controller *c, bool clear)
 		client_free(c->client);
 	if (c->connector)
 		connector_free(c->connector);
+	if (c->wg)
+		wg_sync_free(c->wg);
 	if (c->control)
 		control_free(c->control);
 	unwatch_events(c);
@@ -465,12 +488,16 @@ static void stop(struct controller *c, bool clear)
 		apps_free(c->apps);
 	if (c->peers)
 		peers_free(c->peers);
+	if (clear && c->datapath)
+		controller_leave_wireguard(c);
 	if (c->datapath)
 		datapath_free(c->datapath);
 	if (clear && c->datapath)
 		datapath_remove(c->config->pin);
 	if (clear && c->netlink)
 		netlink_remove_ours(c->netlink);
+	if (c->intercept)
+		dns_intercept_free(c->intercept);
 	if (c->overlay)
 		overlay_free(c->overlay);
 	if (c->netlink)

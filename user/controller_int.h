@@ -9,6 +9,7 @@
 #include "connector.h"
 #include "control.h"
 #include "datapath.h"
+#include "dns_intercept.h"
 #include "netlink.h"
 #include "netmap.h"
 #include "netmap_watch.h"
@@ -16,6 +17,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "uplinks.h"
+#include "wg_sync.h"
 
 #include <uv.h>
 
@@ -31,9 +33,11 @@ struct controller {
 	struct peers *peers;
 	struct apps *apps;
 	struct uplinks *uplinks;
+	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
-	struct client *client;       /* NULL: never had the role */
-	struct connector *connector; /* NULL: never had the role */
+	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
+	struct client *client;           /* NULL: never had the role */
+	struct connector *connector;     /* NULL: never had the role */
 	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;
@@ -52,12 +56,18 @@ int controller_sync_overlay(struct controller *c, const struct netmap *nm);
 int controller_forget_via(struct controller *c);
 /* What the programs must know of the device; peers are in sync. */
 int controller_write_overlay(struct controller *c, const struct netmap *nm);
+/* Takes our transit addresses away from the WireGuard device that c25_overlay names, if any. */
+void controller_leave_wireguard(struct controller *c);
 
 /* controller_check.c */
 void controller_raise_descriptors(void);
 void controller_warn_of_ports(const struct config *f);
 /* That there is a resolver, and that it is not one of the own listeners. */
 int controller_check_upstreams(const struct controller *c, const struct config_socks *socks);
+
+/* controller_intercept.c */
+/* A client's DNS is taken where --dns-intercept says; for a new netmap too. */
+int controller_intercept(struct controller *c, const struct netmap *nm);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* controller_overlay: what the overlay must carry: the netmap's, and leases that outlive it. */
 #include "controller_int.h"
+#include "log.h"
+#include "wg_want.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +114,24 @@ int controller_forget_via(struct controller *c)
 	return maps_overlay_put(&c->maps, &c->overlay_record);
 }
 
+void controller_leave_wireguard(struct controller *c)
+{
+	int n = wg_want_nothing(&c->maps);
+
+	if (n < 0)
+		log_warn("take transit addresses away from the WireGuard device: %s", strerror(-n));
+}
+
+/* A daemon before this one may have used another device. */
+static void leave_other(struct controller *c, const struct c25_overlay *now)
+{
+	struct c25_overlay before;
+
+	if (!maps_overlay_get(&c->maps, &before) && before.wireguard &&
+	    (!now->wireguard || before.ifindex != now->ifindex))
+		controller_leave_wireguard(c);
+}
+
 int controller_write_overlay(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link = overlay_link(c->overlay);
@@ -125,6 +145,7 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 		.via4 = via(c, nm, true),
 		.via6 = via(c, nm, false),
 		.l2 = link->l2,
+		.wireguard = c->config->overlay == OVERLAY_WIREGUARD,
 	};
 
 	if (addr_is4(&self->underlay))
@@ -132,6 +153,7 @@ int controller_write_overlay(struct controller *c, const struct netmap *nm)
 	else
 		o.underlay6 = self->underlay;
 	memcpy(o.mac, link->mac, sizeof(o.mac));
+	leave_other(c, &o);
 	c->overlay_record = o;
 	return maps_overlay_put(&c->maps, &o);
 }

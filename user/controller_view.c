@@ -54,6 +54,7 @@ static cJSON *dns_json(const struct dns_proxy_stats *s)
 	put_number(o, "tcpRetries", s->tcp_retries);
 	put_number(o, "mismatched", s->mismatched);
 	put_number(o, "unreadable", s->unreadable);
+	put_number(o, "intercepted", s->intercepted);
 	put_number(o, "overload", s->overload);
 	return o;
 }

@@ -83,6 +83,7 @@ static void set_up(struct datapath *d, const struct datapath_config *cfg, uint32
 	d->skel->rodata->c25_tunnel_key = cfg->tunnel_key;
 	d->skel->rodata->c25_client = cfg->client;
 	d->skel->rodata->c25_connector = cfg->connector;
+	d->skel->rodata->c25_dns_open = cfg->dns_open;
 	d->skel->rodata->c25_nat_lo = cfg->nat_lo;
 	d->skel->rodata->c25_nat_hi = cfg->nat_hi;
 	/* As many as the table has: one, where the role is missing. */
@@ -141,6 +142,8 @@ static int load(struct datapath *d, const struct datapath_config *cfg)
 		return err;
 	d->recovered = t.recovered;
 	set_up(d, cfg, t.meta.cookie);
+	bpf_program__set_autoload(d->skel->progs.c25_dns_in, cfg->dns);
+	bpf_program__set_autoload(d->skel->progs.c25_dns_in_l3, cfg->dns);
 	err = conn25_bpf__load(d->skel);
 	if (err)
 		return load_failed(err);
@@ -204,6 +207,8 @@ static int prog_of(const struct datapath *d, const struct hook *h, bool l2)
 		p = l2 ? d->skel->progs.c25_overlay_in : d->skel->progs.c25_overlay_in_l3;
 	else if (h == &hooks[HOOK_OVERLAY_OUT])
 		p = l2 ? d->skel->progs.c25_overlay_out : d->skel->progs.c25_overlay_out_l3;
+	else if (h == &hooks[HOOK_DNS_IN])
+		p = l2 ? d->skel->progs.c25_dns_in : d->skel->progs.c25_dns_in_l3;
 	else
 		p = l2 ? d->skel->progs.c25_uplink_in : d->skel->progs.c25_uplink_in_l3;
 	return bpf_program__fd(p);
@@ -211,7 +216,11 @@ static int prog_of(const struct datapath *d, const struct hook *h, bool l2)
 
 static bool hook_in_role(const struct hook *h, enum datapath_role role)
 {
-	return (h == &hooks[HOOK_UPLINK_IN]) == (role == DATAPATH_UPLINK);
+	if (h == &hooks[HOOK_DNS_IN])
+		return role == DATAPATH_DNS;
+	if (h == &hooks[HOOK_UPLINK_IN])
+		return role == DATAPATH_UPLINK;
+	return role == DATAPATH_OVERLAY;
 }
 
 static bool is_place(const struct datapath *d, const struct hook *h, uint32_t ifindex)

@@ -23,6 +23,8 @@ struct datapath_config {
 	const char *pin;
 	bool client;
 	bool connector;
+	bool dns;        /* --dns-intercept */
+	bool dns_open;   /* --dns-fail open */
 	bool tunnel_key; /* --overlay vxlan: the programs set and check the tunnel key */
 	uint16_t nat_lo; /* host order, inclusive */
 	uint16_t nat_hi;
@@ -45,6 +47,7 @@ DEFINE_CLEANUP(datapath, struct datapath *, datapath_free)
 enum datapath_role {
 	DATAPATH_OVERLAY, /* ingress and egress */
 	DATAPATH_UPLINK,  /* ingress */
+	DATAPATH_DNS,     /* ingress; only with cfg->dns */
 };
 
 /*

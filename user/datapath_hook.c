@@ -23,6 +23,7 @@ const struct hook hooks[HOOK_COUNT] = {
 	[HOOK_OVERLAY_IN] = { "overlay_in", false },
 	[HOOK_OVERLAY_OUT] = { "overlay_out", true },
 	[HOOK_UPLINK_IN] = { "uplink_in", false },
+	[HOOK_DNS_IN] = { "dns_in", false },
 };
 
 const char *hook_print(char buf[HOOK_STRLEN], const struct hook *h, uint32_t ifindex)

@@ -19,6 +19,7 @@ enum {
 	PER_FLOW = 1 << 3,    /* --max-flows entries */
 	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
 	PER_LEASE = 1 << 6,   /* leases that ended stay recorded while their addresses rest */
+	DNS = 1 << 7,         /* --dns-intercept */
 	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
 };
 
@@ -35,6 +36,14 @@ static const struct {
 	{ "c25_flows", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_free", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_held", CONNECTOR | FLOWS },
+	{ "c25_names", DNS },
+	{ "c25_dns_to", DNS },
+	{ "c25_dns_ports", DNS },
+	{ "c25_socks", DNS },
+	{ "c25_questions", DNS | REPLACEABLE },
+	{ "c25_frags", CONNECTOR | REPLACEABLE },
+	{ "c25_early", CONNECTOR | REPLACEABLE },
+	{ "c25_frag_works", CONNECTOR | REPLACEABLE },
 	{ "c25_reasons", REPLACEABLE },
 	{ "c25_events", REPLACEABLE },
 	{ "c25_limits", REPLACEABLE },
@@ -55,7 +64,8 @@ bool tables_has(const struct datapath_config *cfg, const struct bpf_map *map)
 
 	if (bpf_map__is_internal(map))
 		return false;
-	return !((traits & CLIENT && !cfg->client) || (traits & CONNECTOR && !cfg->connector));
+	return !((traits & CLIENT && !cfg->client) || (traits & CONNECTOR && !cfg->connector) ||
+		 (traits & DNS && !cfg->dns));
 }
 
 static int map_path(char path[PATH_MAX], const struct tables *t, const struct bpf_map *map)

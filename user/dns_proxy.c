@@ -22,6 +22,7 @@ void dns_proxy_unref(struct dns_proxy *p)
 		free(l);
 	}
 	dns_table_fini(&p->table);
+	dns_original_free_all(p);
 	free(p->upstreams);
 	free(p);
 }
@@ -45,6 +46,7 @@ static void timer_fired(uv_timer_t *timer)
 	dns_tcp_expire(p);
 	for (size_t i = 0; i < p->n_upstreams; i++)
 		dns_uconn_expire(&p->upstreams[i]);
+	dns_original_expire(p);
 }
 
 void dns_wake_at(struct dns_proxy *p, uint64_t at)
@@ -148,6 +150,8 @@ int dns_proxy_new(struct dns_proxy **out, uv_loop_t *loop, const struct dns_prox
 	p->ctx = ctx;
 	p->refs = 1;
 	rx_init(&p->rx);
+	for (size_t i = 0; i < DNS_MIRRORS; i++)
+		p->mirrors[i].fd = -1;
 	err = dns_table_init(&p->table);
 	if (!err)
 		err = upstreams_init(p, upstreams, n_upstreams);
@@ -177,6 +181,8 @@ void dns_proxy_free(struct dns_proxy *p)
 	dns_tcp_drop_all(p);
 	for (size_t i = 0; i < p->n_upstreams; i++)
 		dns_upstream_close(&p->upstreams[i]);
+	dns_original_close_all(p);
+	dns_mirror_close_all(p);
 	uv_close((uv_handle_t *)&p->timer, dns_handle_closed);
 	uv_close((uv_handle_t *)&p->idle, dns_handle_closed);
 	dns_proxy_unref(p);
@@ -201,16 +207,12 @@ static bool asks_itself(const struct sockaddr *listen, const struct sockaddr *up
 	return addr_equal(&a, &b) || (is_wildcard(listen) && (loopback || is_wildcard(up)));
 }
 
-int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa)
+static int listener_open(struct dns_listener **out, struct dns_proxy *p, const struct sockaddr *sa,
+			 bool intercepts)
 {
 	struct dns_listener *l;
 	int err;
 
-	if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
-		return -EAFNOSUPPORT;
-	for (size_t i = 0; i < p->n_upstreams; i++)
-		if (asks_itself(sa, (const struct sockaddr *)&p->upstreams[i].addr))
-			return -ELOOP;
 	l = malloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
@@ -218,6 +220,7 @@ int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa)
 	l->out.first = l->out.n = l->out.used = 0;
 	l->proxy = p;
 	l->wildcard = is_wildcard(sa);
+	l->intercepts = intercepts;
 	l->udp = l->tcp = -1;
 	memcpy(&l->addr, sa, sock_len(sa));
 
@@ -229,7 +232,37 @@ int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa)
 	p->listeners = l;
 	if (err)
 		dns_udp_close(l);
+	else if (out)
+		*out = l;
 	return err;
+}
+
+int dns_proxy_listen(struct dns_proxy *p, const struct sockaddr *sa)
+{
+	if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	for (size_t i = 0; i < p->n_upstreams; i++)
+		if (asks_itself(sa, (const struct sockaddr *)&p->upstreams[i].addr))
+			return -ELOOP;
+	return listener_open(NULL, p, sa, false);
+}
+
+int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp)
+{
+	struct sockaddr_storage sa = { .ss_family = (sa_family_t)family };
+	struct dns_listener *l;
+	int err;
+
+	if (family == AF_INET)
+		((struct sockaddr_in *)&sa)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		((struct sockaddr_in6 *)&sa)->sin6_addr = in6addr_loopback;
+	err = listener_open(&l, p, (const struct sockaddr *)&sa, true);
+	if (err)
+		return err;
+	*udp = l->udp;
+	*tcp = l->tcp;
+	return 0;
 }
 
 const struct dns_proxy_stats *dns_proxy_stats(const struct dns_proxy *p)

@@ -71,6 +71,7 @@ struct dns_proxy_stats {
 	uint64_t tcp_retries; /* asked again after TC */
 	uint64_t mismatched;  /* upstream packets that fit no question */
 	uint64_t unreadable;  /* queries dropped or passed unread */
+	uint64_t intercepted; /* taken by dns_proxy_intercept()'s sockets */
 	uint64_t overload;    /* answered SERVFAIL or not at all since tables were full */
 };
 
@@ -102,6 +103,14 @@ void dns_proxy_unask(struct dns_asker *a);
 /* An answer to what ops->ask took: it goes on as an upstream's does. 0, or -EBADMSG and nothing
  * was done: not an answer to this question. */
 int dns_query_external_answer(struct dns_query *q, const uint8_t *msg, size_t len);
+
+/*
+ * Take questions that the kernel hands to these sockets whatever their destination (sk_assign):
+ * each goes on to the server it was sent to, and its answer comes from that server's address.
+ * Bound to loopback: what is sent to them there is dropped. -EAFNOSUPPORT: a host without IPv6.
+ */
+int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp);
+
 /* The plan's states are final: write the answer and send it. */
 void dns_query_finish(struct dns_query *q);
 /* SERVFAIL instead. */

@@ -10,9 +10,11 @@
  * dns_tcp.c       clients over TCP
  * dns_stream.c    length-prefixed messages on a TCP socket, for both sides
  * dns_upstream.c  which resolver is asked; its health
+ * dns_original.c  servers that intercepted questions were sent to
  * dns_channel.c   what has been asked on one socket, found again by its id
  * dns_usock.c     resolvers over UDP: rotating connected sockets
  * dns_uconn.c     resolvers over TCP: one pipelined connection each
+ * dns_mirror.c    sockets for intercepted questions and their answers
  * dns_proxy.c     all of it together: loop handles, listeners, the timer
  *
  * Clients who ask the same (the same bytes but for the id, over the same transport) wait for one
@@ -46,6 +48,8 @@
 #define DNS_CONNS       256 /* clients' TCP connections in all */
 #define DNS_CONN_FLIGHT 64  /* questions of one of them under way */
 #define DNS_IDLE_MS     10000
+#define DNS_ORIGINALS   64 /* servers that intercepted questions are sent on to */
+#define DNS_MIRRORS     64 /* addresses that their answers come from */
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
@@ -103,8 +107,9 @@ struct dns_listener {
 	struct dns_listener *next;
 	struct sockaddr_storage addr;
 	bool wildcard;
-	bool blocked; /* the kernel takes no more replies just now */
-	int watched;  /* events polled for on `udp` */
+	bool intercepts; /* dns_proxy_intercept() */
+	bool blocked;    /* the kernel takes no more replies just now */
+	int watched;     /* events polled for on `udp` */
 	int udp, tcp;
 	uv_poll_t udp_poll, tcp_poll;
 	struct dns_out out;
@@ -118,7 +123,8 @@ struct dns_conn {
 	size_t in_flight;
 	uint64_t active;
 	bool eof;
-	bool broken; /* its job closes it */
+	bool broken;           /* its job closes it */
+	struct c25_addr local; /* intercepted: the server asked; else all zero */
 	struct dns_stream stream;
 };
 
@@ -132,7 +138,7 @@ struct dns_waiter {
 	struct dns_conn *conn;         /* over TCP */
 	struct dns_asker *asker;       /* over neither */
 	struct dns_peer peer;
-	struct c25_addr local; /* the address asked, on a wildcard socket */
+	struct c25_addr local; /* the address asked, on a wildcard socket or intercepted */
 	uint32_t ifindex;
 	uint32_t hash;
 };
@@ -169,9 +175,10 @@ struct dns_query {
 	bool whole;      /* an answer with TC is asked again over TCP */
 	bool over_tcp;   /* upstream is asked over TCP */
 	uint32_t hash;
-	unsigned int list;    /* of the deadlines */
-	unsigned int attempt; /* asks[attempt % DNS_ATTEMPTS] went out last */
-	size_t server;        /* index of the resolver asked last */
+	unsigned int list;             /* of the deadlines */
+	unsigned int attempt;          /* asks[attempt % DNS_ATTEMPTS] went out last */
+	size_t server;                 /* index of the resolver asked last */
+	struct dns_upstream *original; /* asked in their place; NULL: not intercepted */
 	uint64_t started, deadline;
 	struct dns_ask asks[DNS_ATTEMPTS];
 	struct dns_waiter *waiters;
@@ -226,7 +233,16 @@ struct dns_upstream {
 	struct dns_usock *current; /* of this turn of the loop */
 	uint64_t current_turn;
 	struct dns_uconn *conn;
+	size_t users; /* as an original: queries of it */
+	uint64_t used;
 	struct dns_usock socks[DNS_USOCK_ALL];
+};
+
+/* A socket that answers in the name of an intercepted question's server. */
+struct dns_mirror {
+	struct c25_addr addr;
+	uint64_t used;
+	int fd; /* -1: none */
 };
 
 /* Fixed pieces of memory, lent last in first out so that few stay warm. */
@@ -262,7 +278,7 @@ struct dns_rx {
 	struct sockaddr_storage from[DNS_BATCH];
 	union {
 		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		uint8_t bytes[CMSG_SPACE(sizeof(struct sockaddr_in6))];
 	} control[DNS_BATCH];
 	uint8_t data[DNS_BATCH * DNS_RX_STRIDE];
 };
@@ -285,6 +301,9 @@ struct dns_proxy {
 	uint64_t accept_at; /* accepting goes on, after descriptors ran out; 0: it does */
 	size_t n_upstreams;
 	struct dns_upstream *upstreams;
+	struct dns_upstream *originals[DNS_ORIGINALS];
+	struct dns_mirror mirrors[DNS_MIRRORS];
+	uint64_t mirror_logged;
 	struct dns_proxy_stats stats;
 	struct dns_rx rx;
 	uint8_t scratch[DNS_MAX_MSG];
@@ -356,6 +375,24 @@ void dns_tcp_close(struct dns_listener *l);
 void dns_tcp_reply(const struct dns_waiter *w, const uint8_t *msg, size_t len);
 void dns_tcp_expire(struct dns_proxy *p);
 void dns_tcp_drop_all(struct dns_proxy *p);
+
+/* dns_original.c */
+/* The server that an intercepted question is for, as an upstream; NULL: not intercepted. -ENOBUFS:
+ * all places are taken by servers with questions under way. */
+int dns_original_of(struct dns_upstream **out, struct dns_proxy *p, const struct dns_waiter *from);
+void dns_original_close_all(struct dns_proxy *p);
+void dns_original_free_all(struct dns_proxy *p);
+void dns_original_expire(struct dns_proxy *p);
+
+/* dns_mirror.c */
+int dns_mirror_udp_open(struct dns_listener *l);
+/* Whether the message was intercepted; if so, w->local is the server asked. */
+bool dns_mirror_asked(struct dns_waiter *w, struct msghdr *msg);
+/* The same of a connection. */
+bool dns_mirror_accepted(struct dns_conn *c, int fd);
+/* A socket bound to a server's address and port, or a negative errno. */
+int dns_mirror_socket(struct dns_proxy *p, const struct c25_addr *addr);
+void dns_mirror_close_all(struct dns_proxy *p);
 
 /* dns_stream.c; the owner holds a reference of the proxy for the handle */
 int dns_stream_open(struct dns_stream *s, uv_loop_t *loop, int fd, void *owner);

@@ -57,6 +57,8 @@ static void query_end(struct dns_query *q)
 	deadline_clear(q);
 	asks_clear(q);
 	text_unlink(q);
+	if (q->original)
+		q->original->users--;
 	if (q->plan)
 		dns_pool_put(&t->plans, q->plan);
 	if (q->answer_buf)
@@ -244,11 +246,12 @@ void dns_query_answer(struct dns_ask *ask, const uint8_t *msg, size_t len)
 	bool last = ask == &q->asks[q->attempt % DNS_ATTEMPTS];
 	bool tcp = ask->channel->tcp;
 	unsigned int rcode = dns_flags(msg) & DNS_RCODE;
-	size_t server = (size_t)(ask->channel->up - p->upstreams);
+	size_t others = q->original ? 1 : p->n_upstreams;
+	size_t server = q->original ? 0 : (size_t)(ask->channel->up - p->upstreams);
 
 	/* One that cannot answer is no reason to give up while another has not been asked. */
 	if (q->readable && (rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_REFUSED) &&
-	    (!last || q->attempt + 1 < p->n_upstreams)) {
+	    (!last || q->attempt + 1 < others)) {
 		dns_channel_remove(ask);
 		if (last)
 			dns_query_next(q);
@@ -269,19 +272,21 @@ void dns_query_answer(struct dns_ask *ask, const uint8_t *msg, size_t len)
 }
 
 static struct dns_query *query_find(struct dns_proxy *p, uint32_t hash, bool tcp,
-				    const uint8_t *msg, size_t len)
+				    const struct dns_upstream *original, const uint8_t *msg,
+				    size_t len)
 {
 	struct dns_query *q = p->table.by_text[hash % DNS_HASH];
 
 	for (; q; q = q->hash_next)
-		if (q->hash == hash && q->client_tcp == tcp && q->len == len &&
-		    !memcmp(q->msg + 2, msg + 2, len - 2))
+		if (q->hash == hash && q->client_tcp == tcp && q->original == original &&
+		    q->len == len && !memcmp(q->msg + 2, msg + 2, len - 2))
 			return q;
 	return NULL;
 }
 
 static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash,
-				   const struct dns_waiter *from, const uint8_t *msg, size_t len)
+				   const struct dns_waiter *from, struct dns_upstream *original,
+				   const uint8_t *msg, size_t len)
 {
 	struct dns_query *q = dns_table_take_query(&p->table);
 
@@ -309,7 +314,11 @@ static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash,
 	q->claimed = q->app != DNS_MATCH_PASS;
 	q->whole = q->claimed || from->asker;
 	q->over_tcp = from->conn && !q->claimed;
-	q->server = dns_upstream_first(p);
+	q->original = original;
+	if (original)
+		original->users++;
+	else
+		q->server = dns_upstream_first(p);
 	return q;
 }
 
@@ -334,6 +343,7 @@ int dns_query_take(struct dns_proxy *p, const struct dns_waiter *from, const uin
 		   size_t len)
 {
 	bool tcp = from->conn || from->asker;
+	struct dns_upstream *original;
 	struct dns_query *q;
 	bool fresh = false;
 	uint32_t hash;
@@ -342,10 +352,14 @@ int dns_query_take(struct dns_proxy *p, const struct dns_waiter *from, const uin
 		p->stats.unreadable++;
 		return -EBADMSG;
 	}
-	hash = dns_table_hash(&p->table, msg + 2, len - 2, tcp);
-	q = query_find(p, hash, tcp, msg, len);
+	if (dns_original_of(&original, p, from)) {
+		refuse(p, from, msg, len);
+		return 0;
+	}
+	hash = dns_table_hash(&p->table, msg + 2, len - 2, tcp | (uintptr_t)original);
+	q = query_find(p, hash, tcp, original, msg, len);
 	if (!q) {
-		q = query_new(p, hash, from, msg, len);
+		q = query_new(p, hash, from, original, msg, len);
 		fresh = true;
 	}
 	if (!q || dns_waiter_add(q, from)) {

@@ -141,8 +141,9 @@ static bool conn_evict(struct dns_proxy *p)
 	return false;
 }
 
-static void conn_open(struct dns_proxy *p, int fd_given)
+static void conn_open(struct dns_listener *l, int fd_given)
 {
+	struct dns_proxy *p = l->proxy;
 	_cleanup_close_ int fd = fd_given;
 	struct dns_conn *c;
 	int on = 1;
@@ -156,7 +157,8 @@ static void conn_open(struct dns_proxy *p, int fd_given)
 	if (!c)
 		return;
 	memset(c, 0, offsetof(struct dns_conn, stream));
-	if (dns_stream_open(&c->stream, p->loop, fd, c)) {
+	if ((l->intercepts && !dns_mirror_accepted(c, fd)) ||
+	    dns_stream_open(&c->stream, p->loop, fd, c)) {
 		free(c);
 		return;
 	}
@@ -180,7 +182,7 @@ static void tcp_acceptable(uv_poll_t *handle, int status, int events)
 		int fd = accept4(l->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			conn_open(p, fd);
+			conn_open(l, fd);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
 			/* The socket stays readable: without a pause this would spin. */
@@ -235,7 +237,8 @@ static int tcp_socket(const struct dns_listener *l)
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	if ((l->intercepts && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof(on))) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    (sa->sa_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    bind(fd, sa, sock_len(sa)) || listen(fd, BACKLOG))

@@ -73,6 +73,8 @@ static void udp_ready(uv_poll_t *handle, int status, int events)
 			p->stats.unreadable++;
 			continue;
 		}
+		if (l->intercepts && !dns_mirror_asked(&from, &rx->msgs[i].msg_hdr))
+			continue;
 		if (l->wildcard)
 			local_of(&from, &rx->msgs[i].msg_hdr);
 		if (rx->msgs[i].msg_len >= 2)
@@ -138,10 +140,24 @@ static size_t out_prepare(struct dns_listener *l, struct mmsghdr *msgs, struct t
 						    .msg_iov = &tx[i].iov,
 						    .msg_iovlen = 1,
 					    } };
-		if (!addr_is_zero(&r->from))
+		if (!addr_is_zero(&r->from) && !l->intercepts)
 			put_local(&msgs[i].msg_hdr, &tx[i], r);
 	}
 	return n;
+}
+
+/* The socket that the next replies leave by; *n of them at most, on return as many as it is for. */
+static int out_socket(struct dns_listener *l, size_t first, size_t *n)
+{
+	const struct dns_reply *r = &l->out.reply[first];
+	size_t same = 1;
+
+	if (!l->intercepts)
+		return l->udp;
+	while (same < *n && addr_equal(&r[same].from, &r->from))
+		same++;
+	*n = same;
+	return dns_mirror_socket(l->proxy, &r->from);
 }
 
 static void out_flush(struct dns_listener *l)
@@ -152,10 +168,15 @@ static void out_flush(struct dns_listener *l)
 	size_t n = out_prepare(l, msgs, tx), sent = 0;
 
 	while (sent < n) {
-		int got = sendmmsg(l->udp, msgs + sent, (unsigned int)(n - sent), 0);
+		size_t some = n - sent;
+		int fd = out_socket(l, out->first + sent, &some);
+		int got = sendmmsg(fd, msgs + sent, (unsigned int)some, 0);
 
 		if (got > 0) {
 			sent += (size_t)got;
+		} else if ((errno == EAGAIN || errno == ENOBUFS) && l->intercepts) {
+			l->proxy->stats.overload += some;
+			sent += some;
 		} else if (errno == EAGAIN || errno == ENOBUFS) {
 			l->blocked = errno == EAGAIN;
 			if (!l->blocked)
@@ -239,7 +260,7 @@ int dns_udp_open(struct dns_listener *l)
 	int err;
 
 	l->job.run = udp_job;
-	l->udp = udp_socket(l);
+	l->udp = l->intercepts ? dns_mirror_udp_open(l) : udp_socket(l);
 	if (l->udp < 0)
 		return l->udp;
 	err = uv_poll_init(l->proxy->loop, &l->udp_poll, l->udp);

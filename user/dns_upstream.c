@@ -31,7 +31,7 @@ size_t dns_upstream_first(struct dns_proxy *p)
 
 int dns_upstream_ask(struct dns_query *q, struct dns_ask *ask)
 {
-	struct dns_upstream *up = &q->proxy->upstreams[q->server];
+	struct dns_upstream *up = q->original ?: &q->proxy->upstreams[q->server];
 	int err;
 
 	err = q->over_tcp ? dns_uconn_ask(up, ask) : dns_usock_ask(up, ask);

@@ -35,6 +35,10 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_FLOW_OUT] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
 	[MAP_FLOW_IN] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
 	[MAP_FLOWS] = { sizeof(uint32_t), sizeof(struct c25_flow) },
+	[MAP_NAMES] = { sizeof(uint64_t), sizeof(struct c25_name) },
+	[MAP_DNS_TO] = { sizeof(struct c25_net_key), sizeof(uint32_t) },
+	[MAP_DNS_PORTS] = { sizeof(uint32_t), sizeof(struct c25_dns_port) },
+	[MAP_SOCKS] = { sizeof(uint32_t), sizeof(uint32_t) },
 };
 
 const char *maps_name(enum map_id id)
@@ -302,6 +306,44 @@ int maps_mapping_get(const struct maps *m, const struct c25_mapping_key *k, stru
 int maps_mapping_del(const struct maps *m, const struct c25_mapping_key *k)
 {
 	return del(m, MAP_MAPPINGS, k);
+}
+
+int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v)
+{
+	return put(m, MAP_NAMES, &hash, v);
+}
+
+int maps_name_del(const struct maps *m, uint64_t hash)
+{
+	return del(m, MAP_NAMES, &hash);
+}
+
+int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what)
+{
+	return put(m, MAP_DNS_TO, &(struct c25_net_key){ .prefixlen = p->len, .addr = p->addr },
+		   &what);
+}
+
+int maps_dns_to_del(const struct maps *m, const struct prefix *p)
+{
+	return del(m, MAP_DNS_TO, &(struct c25_net_key){ .prefixlen = p->len, .addr = p->addr });
+}
+
+int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_dns_port *v)
+{
+	return put(m, MAP_DNS_PORTS, &ifindex, v);
+}
+
+int maps_dns_port_del(const struct maps *m, uint32_t ifindex)
+{
+	return del(m, MAP_DNS_PORTS, &ifindex);
+}
+
+int maps_sock_put(const struct maps *m, enum c25_sock which, int fd)
+{
+	uint32_t key = which, value = (uint32_t)fd;
+
+	return put(m, MAP_SOCKS, &key, &value);
 }
 
 static const struct {

@@ -32,7 +32,11 @@
 	X(MAPPINGS, mappings)                                                                      \
 	X(FLOW_OUT, flow_out)                                                                      \
 	X(FLOW_IN, flow_in)                                                                        \
-	X(FLOWS, flows)
+	X(FLOWS, flows)                                                                            \
+	X(NAMES, names)                                                                            \
+	X(DNS_TO, dns_to)                                                                          \
+	X(DNS_PORTS, dns_ports)                                                                    \
+	X(SOCKS, socks)
 
 enum map_id {
 #define MAPS_ENUM(id, name) MAP_##id,
@@ -89,6 +93,15 @@ int maps_mapping_get(const struct maps *m, const struct c25_mapping_key *k,
 		     struct c25_mapping *out);
 int maps_mapping_del(const struct maps *m, const struct c25_mapping_key *k);
 
+/* Names whose questions are taken, by their hash; destinations; bridge ports; own sockets. */
+int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v);
+int maps_name_del(const struct maps *m, uint64_t hash);
+int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what);
+int maps_dns_to_del(const struct maps *m, const struct prefix *p);
+int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_dns_port *v);
+int maps_dns_port_del(const struct maps *m, uint32_t ifindex);
+int maps_sock_put(const struct maps *m, enum c25_sock which, int fd);
+
 /* Every entry of a hash, trie or array, in batches where the kernel has them. `each` gets
  * pointers to key and value; stops at and returns its first non-zero result. */
 int maps_each(const struct maps *m, enum map_id id,
@@ -101,7 +114,7 @@ int maps_flow_each(const struct maps *m,
 /* Summed over CPUs; out[C25_REASON_MAX]. */
 int maps_reasons(const struct maps *m, struct c25_count *out);
 
-/* Entries in use, counted, and the map's size. Not for EVENTS: -EOPNOTSUPP. */
+/* Entries in use, counted, and the map's size. Not for EVENTS and SOCKS: -EOPNOTSUPP. */
 int maps_fill(const struct maps *m, enum map_id id, uint64_t *used, uint64_t *size);
 
 const char *maps_reason_name(enum c25_reason r); /* "client_out" */

@@ -19,6 +19,8 @@
 #define NETLINK_PROTO      25   /* rtm_protocol and FRA_PROTOCOL of our routes and rules */
 #define NETLINK_TABLE      2525 /* conn25's own routing table */
 #define NETLINK_RULE_PRIO  25   /* ahead of the rules of cloud CNIs, behind `local` */
+#define NETLINK_DNS_TABLE  2553 /* delivers marked packets to this host */
+#define NETLINK_DNS_PRIO   24
 #define NETLINK_LINK_ALIAS "conn25 overlay" /* IFLA_IFALIAS of a device we made */
 
 struct netlink;
@@ -34,6 +36,7 @@ struct netlink_link {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
 	uint32_t mtu;
+	uint32_t master; /* interface index of the bridge it is a port of; 0: none */
 	bool up;
 	bool l2; /* Ethernet frames */
 	uint8_t mac[6];
@@ -113,6 +116,12 @@ int netlink_neigh_del(struct netlink *nl, uint32_t ifindex, const struct c25_add
 /* Of one device; 0: of all. */
 int netlink_neigh_each(struct netlink *nl, uint32_t ifindex,
 		       int (*each)(const struct netlink_neigh *n, void *ctx), void *ctx);
+
+/* Packets with C25_MARK are this host's, whatever their destination: rule and route of both
+ * families, as far as the host has them. There already counts as done. */
+int netlink_mark_put(struct netlink *nl);
+/* How many rules and routes went, or a negative errno. */
+int netlink_mark_del(struct netlink *nl);
 
 /* All rules, routes, neighbours and devices that carry our marks. How many went, or a negative
  * errno. */

@@ -35,6 +35,7 @@ static bool link_parse(struct netlink_link *out, const struct nlmsghdr *nlh)
 	/* Programs on the loopback device see an Ethernet header too. */
 	l.l2 = ifi->ifi_type == ARPHRD_ETHER || ifi->ifi_type == ARPHRD_LOOPBACK;
 	l.mtu = netlink_u32(tb[IFLA_MTU], 0);
+	l.master = netlink_u32(tb[IFLA_MASTER], 0);
 	netlink_str(l.name, sizeof(l.name), tb[IFLA_IFNAME]);
 	netlink_str(l.alias, sizeof(l.alias), tb[IFLA_IFALIAS]);
 	if (tb[IFLA_ADDRESS] && mnl_attr_get_payload_len(tb[IFLA_ADDRESS]) == sizeof(l.mac))

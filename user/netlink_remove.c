@@ -68,7 +68,7 @@ static int remove_rules(struct removal *r)
 int netlink_remove_ours(struct netlink *nl)
 {
 	struct removal r = { .nl = nl };
-	int err;
+	int err, marks;
 
 	err = remove_rules(&r);
 	if (!err)
@@ -79,5 +79,8 @@ int netlink_remove_ours(struct netlink *nl)
 		err = netlink_link_each(nl, remove_link, &r);
 	if (!err)
 		err = r.err;
-	return err ? err : r.removed;
+	marks = netlink_mark_del(nl);
+	if (!err && marks < 0)
+		err = marks;
+	return err ? err : r.removed + marks;
 }

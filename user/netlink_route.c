@@ -36,6 +36,8 @@ static struct nlmsghdr *route_request(struct netlink_request *req, uint16_t type
 	/* Towards a device without a next hop IPv4 routes have link scope, as with iproute2. */
 	if (prefix_is4(&r->dst) && rtm->rtm_type == RTN_UNICAST && addr_is_zero(&r->via))
 		rtm->rtm_scope = RT_SCOPE_LINK;
+	if (rtm->rtm_type == RTN_LOCAL)
+		rtm->rtm_scope = RT_SCOPE_HOST;
 	if (r->onlink)
 		rtm->rtm_flags |= RTNH_F_ONLINK;
 	mnl_attr_put_u32(nlh, RTA_TABLE, r->table);

@@ -25,6 +25,7 @@ static const char *const mode_names[] = {
 
 static const struct overlay_mode_ops *const mode_ops[ARRAY_SIZE(mode_names)] = {
 	[OVERLAY_VXLAN] = &overlay_vxlan_ops,
+	[OVERLAY_WIREGUARD] = &overlay_wireguard_ops,
 	[OVERLAY_NONE] = &overlay_none_ops,
 };
 
@@ -114,11 +115,6 @@ int overlay_open(struct overlay **out, const struct overlay_config *cfg, struct 
 	_cleanup_(overlay) struct overlay *o = NULL;
 	int err;
 
-	if (cfg->mode >= ARRAY_SIZE(mode_ops) || !mode_ops[cfg->mode]) {
-		log_error("--overlay %s is not built yet",
-			  cfg->mode < ARRAY_SIZE(mode_names) ? mode_names[cfg->mode] : "?");
-		return -EOPNOTSUPP;
-	}
 	if (!*cfg->dev || strlen(cfg->dev) >= sizeof(o->dev)) {
 		log_error("--dev %s: a device's name has 1 to %d characters", cfg->dev,
 			  IFNAMSIZ - 1);

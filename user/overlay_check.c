@@ -57,3 +57,20 @@ void overlay_overlap_check(struct overlay *o, const struct netmap *nm)
 	if (err)
 		log_warn("list the routes of this host: %s", overlay_reason(o, err));
 }
+
+int overlay_addresses_check(struct overlay *o, const struct netmap *nm)
+{
+	const struct netmap_node *self = netmap_self(nm);
+
+	for (int is4 = 1; is4 >= 0; is4--) {
+		const struct c25_addr *own = overlay_node_addr(self, is4);
+		char text[ADDR_STRLEN];
+
+		if (!addr_is_zero(own) && overlay_host_has(o, own) == 0)
+			overlay_warn_once(o,
+					  "no device of this host has the overlay address %s of "
+					  "node %s: peers cannot answer it; add it to %s",
+					  addr_print(text, own), self->id, o->dev);
+	}
+	return 0;
+}

@@ -13,6 +13,7 @@ struct overlay_mode_ops {
 	bool own_device;   /* conn25 made the device: nobody else uses it */
 	bool neighbours;   /* on Ethernet, connectors are neighbours (overlay_neigh.c) */
 	bool routes_peers; /* peers are reached through routes of ours */
+	bool keyed_peers;  /* only nodes with a wireguardKey are peers */
 
 	/* Make or find the device and fill o->link; logs. Called again before each sync. */
 	int (*device)(struct overlay *o);
@@ -39,6 +40,7 @@ struct overlay {
 
 extern const struct overlay_mode_ops overlay_vxlan_ops;
 extern const struct overlay_mode_ops overlay_none_ops;
+extern const struct overlay_mode_ops overlay_wireguard_ops;
 
 /* The peer's or our own overlay address of a family; all zero: none. */
 static inline const struct c25_addr *overlay_node_addr(const struct netmap_node *n, bool is4)
@@ -63,6 +65,10 @@ int overlay_neigh_sync(struct overlay *o, const struct netmap *nm);
 /* Magic and peer routes in our table, and the rules that lead there. Logs what failed. */
 int overlay_route_sync(struct overlay *o, const struct netmap *nm, const struct prefix *keep,
 		       size_t n_keep);
+
+/* For devices that others made: warns where no device of the host has an overlay address of ours.
+ * 0. */
+int overlay_addresses_check(struct overlay *o, const struct netmap *nm);
 
 /* Warns of pools that overlap routes of the host. */
 void overlay_overlap_check(struct overlay *o, const struct netmap *nm);

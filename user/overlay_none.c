@@ -26,24 +26,6 @@ static int none_device(struct overlay *o)
 	return 0;
 }
 
-/* Addresses are the business of whoever made the device. */
-static int none_prepare(struct overlay *o, const struct netmap *nm)
-{
-	const struct netmap_node *self = netmap_self(nm);
-
-	for (int is4 = 1; is4 >= 0; is4--) {
-		const struct c25_addr *own = overlay_node_addr(self, is4);
-		char text[ADDR_STRLEN];
-
-		if (!addr_is_zero(own) && overlay_host_has(o, own) == 0)
-			overlay_warn_once(o,
-					  "no device of this host has the overlay address %s of "
-					  "node %s: peers cannot answer it; add it to %s",
-					  addr_print(text, own), self->id, o->dev);
-	}
-	return 0;
-}
-
 /*
  * On Ethernet a route without `via` would make the kernel resolve the magic address itself, and
  * the programs would never see the packet. Any connector's neighbour entry does: each frame is
@@ -66,6 +48,6 @@ const struct overlay_mode_ops overlay_none_ops = {
 	.name = "none",
 	.neighbours = true,
 	.device = none_device,
-	.prepare = none_prepare,
+	.prepare = overlay_addresses_check,
 	.next_hop = none_next_hop,
 };

@@ -21,7 +21,9 @@ struct rule_list {
 struct routing {
 	struct route_list routes;
 	struct rule_list rules;
-	struct netlink_route magic; /* while building: what magic routes have in common */
+	/* While building: */
+	struct netlink_route magic; /* what magic routes have in common */
+	bool keyed_peers;
 };
 
 static void routing_clear(struct routing *r)
@@ -124,7 +126,8 @@ static int peers_want(struct routing *r, const struct netmap *nm, bool is4,
 		struct netlink_route route = *like;
 		int err;
 
-		if (&nm->nodes[i] == self || addr_is_zero(a))
+		if (&nm->nodes[i] == self || addr_is_zero(a) ||
+		    (r->keyed_peers && !nm->nodes[i].wireguard_key))
 			continue;
 		route.dst = (struct prefix){ .addr = *a, .len = 128 };
 		err = LIST_ADD(&r->routes, route);
@@ -217,6 +220,7 @@ static int routing_want(struct overlay *o, struct routing *r, const struct netma
 	const struct netmap_node *self = netmap_self(nm);
 	int err = 0;
 
+	r->keyed_peers = o->ops->keyed_peers;
 	for (int is4 = 1; !err && is4 >= 0; is4--) {
 		struct netlink_route base = route_base(o, self, is4);
 

@@ -65,11 +65,14 @@ struct packet {
 	uint8_t tcp;           /* flags */
 	uint16_t mss;          /* 0: no option */
 	bool mss_odd;          /* the option stands behind one NOP, at an odd offset */
+	uint8_t nops;          /* or behind as many, at most 36 */
 	uint8_t type, code;
 	uint32_t info; /* ICMP errors: the four bytes after the checksum */
 	uint16_t frag; /* IPv4: the field; IPv6: as in the fragment header, with `fragmented` */
 	bool fragmented;
-	bool no_csum; /* UDP over IPv4 without a checksum */
+	uint32_t id;       /* of a datagram */
+	uint32_t seq, ack; /* TCP; seq 0: 1, but in a reset */
+	bool no_csum;      /* UDP over IPv4 without a checksum */
 	uint8_t tos;
 	const void *data; /* NULL: a counting pattern */
 	size_t len;       /* of the payload */
@@ -116,23 +119,31 @@ static inline void put16(uint8_t *p, uint16_t v)
 	p[1] = (uint8_t)v;
 }
 
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, (uint16_t)(v >> 16));
+	put16(p + 2, (uint16_t)v);
+}
+
 static inline size_t packet_l4(const struct packet *p, uint8_t *h)
 {
-	size_t n = 8;
+	size_t n = 8, nops = p->mss_odd ? 1 : p->nops;
 
 	switch (p->proto) {
 	case IPPROTO_TCP:
-		n = p->mss ? p->mss_odd ? 28 : 24 : 20;
+		n = p->mss ? 20 + (nops + 4 + 3) / 4 * 4 : 20;
 		put16(h, p->sport);
 		put16(h + 2, p->dport);
-		h[7] = 1;
+		put32(h + 4, p->seq || p->tcp & 4 ? p->seq : 1);
+		put32(h + 8, p->ack);
 		h[12] = (uint8_t)(n / 4 << 4);
 		h[13] = p->tcp;
-		put16(h + 14, 0xfaf0);
+		if (!(p->tcp & 4))
+			put16(h + 14, 0xfaf0);
 		if (p->mss) {
 			uint8_t *o = h + 20;
 
-			if (p->mss_odd)
+			for (size_t i = 0; i < nops; i++)
 				*o++ = 1;
 			o[0] = 2;
 			o[1] = 4;
@@ -152,9 +163,14 @@ static inline size_t packet_l4(const struct packet *p, uint8_t *h)
 		put16(h + 6, p->info ? (uint16_t)p->info : p->dport);
 		return n;
 	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
 		put16(h, p->sport);
 		put16(h + 2, p->dport);
 		return 12;
+	case IPPROTO_UDPLITE:
+		put16(h, p->sport);
+		put16(h + 2, p->dport);
+		return 8;
 	default:
 		return 0;
 	}
@@ -164,7 +180,8 @@ static inline void packet_csum(const struct packet *p, uint8_t *l4, size_t len,
 			       const uint8_t *addrs, size_t addrs_len)
 {
 	static const int at[256] = {
-		[IPPROTO_TCP] = 16, [IPPROTO_UDP] = 6, [IPPROTO_ICMP] = 2, [IPPROTO_ICMPV6] = 2
+		[IPPROTO_TCP] = 16,   [IPPROTO_UDP] = 6,     [IPPROTO_ICMP] = 2,
+		[IPPROTO_ICMPV6] = 2, [IPPROTO_UDPLITE] = 6, [IPPROTO_DCCP] = 6,
 	};
 	uint32_t sum = 0;
 	uint16_t v;
@@ -213,6 +230,7 @@ static inline struct frame packet_build(struct packet p)
 		if (p.fragmented) {
 			ip[40] = p.proto;
 			put16(ip + 42, p.frag);
+			put32(ip + 44, p.id);
 		}
 		if (!packet_is_later(&p))
 			packet_csum(&p, l4, l4_len, ip + 8, 32);
@@ -222,6 +240,7 @@ static inline struct frame packet_build(struct packet p)
 		ip[0] = 0x45;
 		ip[1] = p.tos;
 		put16(ip + 2, (uint16_t)(ip_len + l4_len));
+		put16(ip + 4, (uint16_t)p.id);
 		put16(ip + 6, p.frag);
 		ip[8] = p.ttl ? p.ttl : 64;
 		ip[9] = p.proto;
@@ -347,6 +366,9 @@ static inline void bench_devices(struct bench *b)
 	put(b->skel->maps.c25_devs, &b->uplink, &up);
 }
 
+/* Flows that a peer may hold, for the next bench_open(); 0: more than there are. */
+static uint32_t bench_quota;
+
 /* Programs loaded, the two peers known, the pools set; no mapping yet. */
 static inline void bench_open(struct bench *b, bool tunnel_key)
 {
@@ -358,6 +380,8 @@ static inline void bench_open(struct bench *b, bool tunnel_key)
 	b->skel->rodata->c25_nat_lo = NAT_LO;
 	b->skel->rodata->c25_nat_hi = NAT_HI;
 	b->skel->rodata->c25_max_flows = 1024;
+	if (bench_quota)
+		b->skel->rodata->c25_peer_quota = bench_quota;
 	cr_assert_eq(conn25_bpf__load(b->skel), 0);
 	bench_devices(b);
 	bench_peer(b, PEER, PEER4, PEER6, UNDERLAY);

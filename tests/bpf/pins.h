@@ -46,6 +46,7 @@ static inline struct datapath_config pins_config(void)
 		.pin = PIN,
 		.client = true,
 		.connector = true,
+		.dns = true,
 		.tunnel_key = true,
 		.nat_lo = 10000,
 		.nat_hi = 29999,

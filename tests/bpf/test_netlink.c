@@ -310,6 +310,29 @@ Test(netlink, removing_takes_ours_and_nothing_else)
 	cr_assert_eq(netlink_remove_ours(nl), 0);
 }
 
+Test(netlink, marked_packets_are_brought_to_this_host_and_let_go_again)
+{
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(netlink_mark_put(nl), 0, "%s", netlink_error(nl));
+		SHOWS("ip rule", "24:\tfrom all fwmark 0xc25/0xfff lookup 2553");
+		SHOWS("ip -6 rule", "24:\tfrom all fwmark 0xc25/0xfff lookup 2553");
+		SHOWS("ip route show table 2553", "local default dev lo proto 25 scope host");
+		SHOWS("ip -6 route show table 2553", "local default dev lo proto 25");
+	}
+	cr_assert_eq(shown("ip rule | grep -c 2553")[0], '1');
+	/* Others' rules with our mark, and others' routes in our table, stay. */
+	RUN("ip rule add fwmark 0xc25/0xfff lookup 99; ip route add local 192.0.2.0/24 dev lo "
+	    "table 2553");
+	cr_assert_eq(netlink_mark_del(nl), 4);
+	cr_assert_eq(netlink_mark_del(nl), 0);
+	SHOWS_NOT("ip rule; ip -6 rule", "2553");
+	SHOWS("ip rule", "lookup 99");
+	SHOWS("ip route show table 2553", "192.0.2.0/24");
+	SHOWS_NOT("ip route show table 2553", "default");
+	cr_assert_eq(netlink_mark_put(nl), 0);
+	cr_assert_eq(netlink_remove_ours(nl), 4);
+}
+
 Test(netlink, the_watch_tells_of_others_changes_only)
 {
 	struct pollfd p = { .fd = netlink_watch_fd(nl), .events = POLLIN };

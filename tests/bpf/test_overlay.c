@@ -238,14 +238,16 @@ Test(overlay, a_port_taken_by_another_vxlan_device_is_told_with_its_name)
 	LOGGED("taken by the VXLAN device cni.vx");
 }
 
-Test(overlay, modes_are_named_and_what_is_not_built_is_refused)
+Test(overlay, modes_are_named_and_devices_that_do_not_fit_are_refused)
 {
 	cr_assert_eq(overlay_mode_parse("vxlan"), OVERLAY_VXLAN);
 	cr_assert_eq(overlay_mode_parse("wireguard"), OVERLAY_WIREGUARD);
 	cr_assert_eq(overlay_mode_parse("none"), OVERLAY_NONE);
 	cr_assert_eq(overlay_mode_parse("Vxlan"), -EINVAL);
-	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg0", 0), -EOPNOTSUPP);
-	LOGGED("--overlay wireguard is not built yet");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg0", 0), -ENODEV);
+	LOGGED("no device wg0");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "lo", 0), -EINVAL);
+	LOGGED("device lo is no WireGuard device");
 	cr_assert_eq(open_as(OVERLAY_NONE, "nosuch0", 0), -ENODEV);
 	LOGGED("no device nosuch0");
 	cr_assert_eq(open_as(OVERLAY_VXLAN, "a-name-of-sixteen", 8925), -EINVAL);
@@ -353,6 +355,23 @@ Test(overlay, none_on_a_device_without_ethernet_needs_no_next_hop)
 	SHOWS("ip route show table 2525", "198.18.0.0/23 dev tun7 proto 25 scope link src "
 					  "100.101.0.1");
 	LOGGED("no device of this host has the overlay address fd25::1");
+}
+
+Test(overlay, wireguard_routes_magic_and_the_peers_that_have_a_key)
+{
+	netmap_is(OWN_NODE "," EXIT_NODE ", { \"id\": \"y\", \"addresses\": [\"100.101.0.7\"], "
+					 "\"wireguardKey\": "
+			   "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\" }");
+	RUN("ip tuntap add dev wg7 mode tun; ip addr add 100.101.0.1/32 dev wg7; ip link set wg7 "
+	    "up");
+	cr_assert_eq(open_as(OVERLAY_WIREGUARD, "wg7", 0), 0);
+	in_sync();
+	cr_assert(!overlay_tunnel_key(o));
+	SHOWS("ip route show table 2525", "198.18.0.0/23 dev wg7");
+	SHOWS("ip -6 route show table 2525", "fd25:a::/96 dev wg7");
+	SHOWS("ip route show table 2525", "100.101.0.7 dev wg7");
+	SHOWS_NOT("ip route show table 2525", "100.101.0.9");
+	SHOWS_NOT("ip -6 route show table 2525", "fd25::9");
 }
 
 Test(overlay, a_shared_device_of_a_plain_client_keeps_its_settings)

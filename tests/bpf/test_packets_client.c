@@ -252,15 +252,60 @@ Test(packets_client, a_magic_address_without_mapping_gets_an_icmp_error)
 
 Test(packets_client, a_tcp_syn_to_an_unknown_magic_address_is_quoted_with_its_options)
 {
+	struct packet p = UDP4;
+
+	bench_open(&b, true);
+	p.proto = IPPROTO_TCP;
+	p.tcp = 2;
+	p.mss = 1460;
+	p.len = 0;
+	is_refused(p);
+	bench_close(&b);
+}
+
+/* The reset that answers `p`: its number, and what it acknowledges. */
+static void is_reset(struct packet p, uint32_t seq, uint32_t ack)
+{
+	struct packet want = { .src = p.dst,
+			       .dst = p.src,
+			       .proto = IPPROTO_TCP,
+			       .sport = p.dport,
+			       .dport = p.sport,
+			       .tcp = ack ? 0x14 : 0x04,
+			       .seq = seq,
+			       .ack = ack,
+			       .frag = strchr(p.src, ':') ? 0 : 0x4000 };
+	struct outcome o = overlay_out(&b, p);
+
+	cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+	cr_assert_eq(o.ctx.skb.cb[0], COOKIE);
+	memcpy(want.to, overlay_mac, 6);
+	memcpy(want.from, overlay_mac, 6);
+	expect_bytes(&o, want);
+}
+
+Test(packets_client, a_v6_connect_and_a_lost_connection_to_a_magic_address_are_reset)
+{
 	struct packet p4 = UDP4, p6 = UDP6;
+	struct outcome o;
 
 	bench_open(&b, true);
 	p4.proto = p6.proto = IPPROTO_TCP;
-	p4.tcp = p6.tcp = 2;
-	p4.mss = p6.mss = 1460;
-	p4.len = p6.len = 0;
-	is_refused(p4);
-	is_refused(p6);
+	p6.tcp = 2;
+	p6.mss = 1440;
+	p6.len = 0;
+	p6.seq = 70;
+	is_reset(p6, 0, 71);
+	p4.tcp = 0x18;
+	p4.ack = 99;
+	is_reset(p4, 99, 0);
+	expect_reason(&b, NO_MAGIC, 2);
+	bench_client(&b, MAGIC4, TRANSIT4, C25_MAGIC_DEAD);
+	is_reset(p4, 99, 0);
+	expect_reason(&b, DEAD_MAGIC, 1);
+	p4.tcp = 4;
+	o = overlay_out(&b, p4);
+	cr_assert_eq(o.verdict, VERDICT_DROP);
 	bench_close(&b);
 }
 

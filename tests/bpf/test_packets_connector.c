@@ -1,109 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The connector's programs: transit to the real address and back. */
-#include "packet.h"
+#include "flows.h"
 
 #include "leaks.h"
 
 SUITE(packets_connector);
-
-static struct bench b;
-
-struct family {
-	const char *client, *transit, *real, *uplink, *own;
-	uint8_t icmp, echo, reply;
-};
-
-static const struct family v4 = { PEER4, TRANSIT4, REAL4, UPLINK4, OWN4, IPPROTO_ICMP, 8, 0 };
-static const struct family v6 = { PEER6, TRANSIT6, REAL6, UPLINK6, OWN6, IPPROTO_ICMPV6, 128, 129 };
-
-static void open_mapped(void)
-{
-	bench_open(&b, false);
-	bench_mapping(&b, PEER4, TRANSIT4, REAL4);
-	bench_mapping(&b, PEER4, TRANSIT4_B, REAL4);
-	bench_mapping(&b, PEER6, TRANSIT6, REAL6);
-}
-
-static struct packet to_transit(const struct family *f, uint8_t proto)
-{
-	struct packet p = { .src = f->client,
-			    .dst = f->transit,
-			    .proto = proto,
-			    .sport = 40000,
-			    .dport = 443,
-			    .len = 100 };
-
-	if (proto == IPPROTO_TCP)
-		p.tcp = 2;
-	if (proto == f->icmp)
-		p.type = f->echo;
-	return p;
-}
-
-static uint16_t nat_port(const struct outcome *o)
-{
-	const uint8_t *ip = o->frame.b + 14;
-	const uint8_t *l4 = ip + (ip[0] >> 4 == 6 ? 40 : 20);
-	uint8_t proto = ip[0] >> 4 == 6 ? ip[6] : ip[9];
-
-	if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6)
-		l4 += 4;
-	return (uint16_t)(l4[0] << 8 | l4[1]);
-}
-
-/* Sends `p` on to the real address, checks every byte, and returns the port it was given. */
-static uint16_t goes_on(const struct family *f, struct packet p)
-{
-	struct outcome o = overlay_in(&b, p);
-	uint16_t port = nat_port(&o);
-
-	cr_assert_eq(o.verdict, VERDICT_REDIRECT, "verdict %d", o.verdict);
-	cr_assert_geq(port, NAT_LO);
-	cr_assert_leq(port, NAT_HI);
-	p.src = f->uplink;
-	p.dst = f->real;
-	p.sport = port;
-	p.ttl = (p.ttl ? p.ttl : 64) - 1;
-	memcpy(p.to, router_mac, 6);
-	memcpy(p.from, uplink_mac, 6);
-	expect_bytes(&o, p);
-	return port;
-}
-
-static struct packet reply_to(const struct family *f, struct packet p, uint16_t port)
-{
-	p.src = f->real;
-	p.dst = f->uplink;
-	if (p.proto == f->icmp) {
-		p.type = f->reply;
-		p.sport = port;
-	} else {
-		p.sport = p.dport;
-		p.dport = port;
-	}
-	if (p.proto == IPPROTO_TCP)
-		p.tcp = 0x12;
-	return p;
-}
-
-/* The reply goes back to the client as from the transit address. */
-static void comes_back(const struct family *f, struct packet sent, uint16_t port)
-{
-	struct packet p = reply_to(f, sent, port), want = p;
-	struct outcome o = uplink_in(&b, p);
-
-	cr_assert_eq(o.verdict, VERDICT_REDIRECT, "verdict %d", o.verdict);
-	cr_assert_eq(o.ctx.skb.cb[0], COOKIE);
-	want.src = f->transit;
-	want.dst = f->client;
-	if (p.proto == f->icmp)
-		want.sport = sent.sport;
-	else
-		want.dport = sent.sport;
-	want.ttl = 63;
-	memcpy(want.to, uplink_mac, 6);
-	expect_bytes(&o, want);
-}
 
 static void both_ways(const struct family *f, uint8_t proto)
 {
@@ -239,30 +140,6 @@ Test(packets_connector, a_port_with_a_socket_of_the_host_is_not_taken)
 	bench_close(&b);
 }
 
-/* The program answers `p` with this ICMP error from the own overlay address. */
-static void is_answered(const struct family *f, struct packet p, uint8_t type, uint8_t code,
-			uint32_t info)
-{
-	struct frame in = packet_build(p);
-	struct outcome o = overlay_in(&b, p);
-	struct packet want = { .src = f->own,
-			       .dst = p.src,
-			       .proto = f->icmp,
-			       .type = type,
-			       .code = code,
-			       .info = info,
-			       .tos = f->icmp == 1 ? 0xc0 : 0,
-			       .data = in.b + 14,
-			       .len = in.len - 14 };
-	size_t most = f->icmp == 1 ? 548 : 1232;
-
-	if (want.len > most)
-		want.len = most;
-	cr_assert_eq(o.verdict, VERDICT_REDIRECT, "verdict %d", o.verdict);
-	cr_assert_eq(o.ctx.skb.cb[0], COOKIE);
-	expect_bytes(&o, want);
-}
-
 Test(packets_connector, an_unmapped_transit_address_gets_an_icmp_error)
 {
 	bench_open(&b, false);
@@ -375,34 +252,6 @@ Test(packets_connector, an_unresolved_neighbour_is_left_to_the_kernel)
 	bench_sh("ip neigh del 192.0.2.254 dev up0");
 	o = overlay_in(&b, p);
 	expect_outcome(&b, o, VERDICT_REDIRECT, CONNECTOR_OUT);
-	bench_close(&b);
-}
-
-Test(packets_connector, a_segment_of_no_flow_starts_none)
-{
-	struct packet p = to_transit(&v4, IPPROTO_TCP);
-	struct outcome o;
-
-	open_mapped();
-	p.tcp = 0x10;
-	o = overlay_in(&b, p);
-	expect_outcome(&b, o, VERDICT_DROP, NOT_STARTED);
-	bench_close(&b);
-}
-
-Test(packets_connector, fragments_and_other_protocols_are_dropped_with_their_reason)
-{
-	struct packet p = to_transit(&v4, IPPROTO_UDP);
-	struct outcome o;
-
-	open_mapped();
-	p.frag = 0x2000;
-	o = overlay_in(&b, p);
-	expect_outcome(&b, o, VERDICT_DROP, FRAGMENT);
-	p.frag = 0;
-	p.proto = IPPROTO_SCTP;
-	o = overlay_in(&b, p);
-	expect_outcome(&b, o, VERDICT_DROP, PROTOCOL);
 	bench_close(&b);
 }
 

@@ -227,6 +227,26 @@ Test(packets_errors, connector_returns_a_routers_too_big_as_its_own)
 	bench_close(&b);
 }
 
+/* WireGuard would take nothing of a router's out of the tunnel. */
+Test(packets_errors, connector_returns_a_routers_error_as_its_own_to_a_device_without_ethernet)
+{
+	struct c25_overlay o;
+	uint32_t zero = 0;
+
+	connector_opens();
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_overlay), &zero, &o), 0);
+	EACH_CASE(f, proto)
+	{
+		o.l2 = 1;
+		put(b.skel->maps.c25_overlay, &zero, &o);
+		flow_opens(f, proto);
+		o.l2 = 0;
+		put(b.skel->maps.c25_overlay, &zero, &o);
+		error_comes_back(f, proto, f->router, f->own, f->expired, 0);
+	}
+	bench_close(&b);
+}
+
 Test(packets_errors, connector_leaves_errors_of_no_flow_to_the_host)
 {
 	struct frame had;

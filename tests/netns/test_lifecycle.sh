@@ -94,7 +94,7 @@ check_eq "no program of ours stays loaded" 0 $?
 # Detach beside a living daemon: what it takes away does not come back.
 conn25_start client
 conn25 client detach >/dev/null 2>&1
-wait "$pid_client"
+wait "${pid_client:-}"
 check_eq "a daemon whose datapath is detached ends with 1" 1 $?
 check_match "and says so" 'gone: detached; ending' "$(cat "$dir/client.log")"
 picture client >"$dir/client.after"

@@ -136,10 +136,10 @@ opened() { # by peers at both connectors
 	for ns in connector connector2; do in_ns "$ns" nstat -asz TcpPassiveOpens | awk '/Opens/ { print $2 }'; done |
 		awk '{ n += $1 } END { print n }'
 }
-before=$(opened)
+opened_before=$(opened)
 for i in $(seq 1 60); do lookup client "n$i.example.net" A; done >"$dir/answers"
 check_eq "60 questions one after another are answered" 60 "$(grep -c '^198\.18\.' "$dir/answers")"
-check "over one connection or two" [ "$(($(opened) - before))" -le 2 ]
+check "over one connection or two" [ "$(($(opened) - opened_before))" -le 2 ]
 
 # While the connectors' resolver sleeps, questions gather.
 resolver() { # SIGNAL

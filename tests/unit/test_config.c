@@ -141,13 +141,22 @@ Test(config, off_and_an_address_exclude_each_other)
 				       "given\n");
 }
 
+Test(config, wireguard_wants_its_device_named)
+{
+	cr_assert_eq(PARSE("--overlay", "wireguard"), OPTIONS_ERROR);
+	cr_assert_str_eq(options_said, "conn25 run: --overlay wireguard wants --dev, the name of "
+				       "the WireGuard device\n");
+	cr_assert_eq(PARSE("--overlay", "wireguard", "--dev", "wg0"), OPTIONS_OK);
+	cr_assert_eq(got.overlay, OVERLAY_WIREGUARD);
+	cr_assert_str_eq(got.dev, "wg0");
+}
+
 static const struct bad {
 	const char *flag, *value;
 } bad[] = {
 	{ "netmap", "" },
 	{ "node", "" },
 	{ "overlay", "vlan" },
-	{ "overlay", "wireguard" },
 	{ "dev", "" },
 	{ "dev", "sixteen-letters-" },
 	{ "dev", "a/b" },

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_dns: DNS taken at the pods' devices. A question for a configured name is given to the
+ * daemon's socket, with a mark that routes it there; any other goes on as it came. TCP to port 53
+ * is given to the daemon as a whole, since a SYN says no name.
+ *
+ * The daemon's sockets leave c25_socks when it dies: no socket, no daemon.
+ */
+#ifndef C25_DNS_H
+#define C25_DNS_H
+
+#include "c25_dns_refuse.h"
+
+#define TC_ACT_OK 0
+#define DNS_PORT  53
+
+static __always_inline int c25_dns_wanted(const struct c25_addr *dst)
+{
+	struct c25_net_key k = { .prefixlen = 128 };
+	__u32 *to;
+
+	for (int i = 0; i < 4; i++)
+		c25_words32(&k.addr)[i] = c25_addr_w(dst, i);
+	to = bpf_map_lookup_elem(&c25_dns_to, &k);
+	return to && *to == C25_DNS_TO_TAKE;
+}
+
+static __always_inline int c25_is_marked(const struct __sk_buff *skb)
+{
+	return (skb->mark & C25_MARK_MASK) == C25_MARK;
+}
+
+static __always_inline __u32 c25_port_flags(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct c25_dns_port *port = bpf_map_lookup_elem(&c25_dns_ports, &ifindex);
+
+	return port ? port->flags : 0;
+}
+
+/* From a bridge's port up to the bridge itself, whose MAC address it may not have. */
+static __always_inline long c25_dns_up(struct __sk_buff *skb, const __u32 l2)
+{
+	__u32 ifindex = skb->ifindex;
+	struct c25_dns_port *port = bpf_map_lookup_elem(&c25_dns_ports, &ifindex);
+
+	return !port || !l2 || bpf_skb_store_bytes(skb, 0, port->mac, sizeof(port->mac), 0);
+}
+
+/* Ends the chain of programs: none behind us is to send it elsewhere. Counted where it was found. */
+static __always_inline int c25_dns_given(struct __sk_buff *skb, const __u32 l2, __u32 reason)
+{
+	if (!c25_is_marked(skb))
+		c25_count(skb, l2, reason);
+	skb->mark = (skb->mark & ~C25_MARK_MASK) | C25_MARK;
+	return TC_ACT_OK;
+}
+
+static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
+				       __u32 flags)
+{
+	__u32 key = p->v6 ? C25_SOCK_UDP6 : C25_SOCK_UDP4, keep = 0, len;
+	struct bpf_sock *sk;
+	__be16 field;
+	long err;
+
+	if (bpf_skb_load_bytes(skb, p->l4 + 4, &field, sizeof(field)))
+		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
+	len = bpf_ntohs(field);
+	if (len < 8 || p->l4 + len > skb->len)
+		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
+	len -= 8;
+	keep = c25_question_taken(skb, p->l4 + 8, len);
+	if (!keep)
+		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
+
+	sk = bpf_map_lookup_elem(&c25_socks, &key);
+	if (sk) {
+		err = flags & C25_PORT_BRIDGED ? 0 : bpf_sk_assign(skb, sk, 0);
+		bpf_sk_release(sk);
+		if (flags & C25_PORT_BRIDGED)
+			err = c25_dns_up(skb, l2);
+		if (!err)
+			return c25_dns_given(skb, l2, C25_REASON_DNS_TAKEN);
+	}
+	if (c25_dns_open)
+		return c25_pass(skb, l2, C25_REASON_DNS_OPEN);
+	return c25_dns_refuse(skb, l2, p, len, keep);
+}
+
+/* Of a connection that is not the daemon's; with no daemon, one segment may hold a question. */
+static __noinline int c25_dns_tcp_other(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p,
+					__u32 alive)
+{
+	__u32 off;
+	__u8 words;
+
+	if (alive || c25_dns_open || bpf_skb_load_bytes(skb, p->l4 + 12, &words, 1))
+		return c25_pass(skb, l2, C25_REASON_DNS_TCP_OTHER);
+	off = p->l4 + (words >> 4) * 4 + 2;
+	if (off >= skb->len || !c25_question_taken(skb, off, skb->len - off))
+		return c25_pass(skb, l2, C25_REASON_DNS_TCP_OTHER);
+	return c25_drop(skb, l2, p, C25_REASON_DNS_CLOSED);
+}
+
+static __always_inline void c25_dns_tuple(struct bpf_sock_tuple *t, const struct c25_pkt *p)
+{
+	if (p->v6) {
+		for (int i = 0; i < 4; i++) {
+			t->ipv6.saddr[i] = c25_addr_w(&p->t.src, i);
+			t->ipv6.daddr[i] = c25_addr_w(&p->t.dst, i);
+		}
+		t->ipv6.sport = p->t.sport;
+		t->ipv6.dport = p->t.dport;
+	} else {
+		t->ipv4.saddr = c25_addr_w(&p->t.src, 3);
+		t->ipv4.daddr = c25_addr_w(&p->t.dst, 3);
+		t->ipv4.sport = p->t.sport;
+		t->ipv4.dport = p->t.dport;
+	}
+}
+
+/* A connection's own socket first: only what starts one goes to the listener. */
+static __always_inline int c25_dns_tcp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
+				       __u32 flags)
+{
+	__u32 key = p->v6 ? C25_SOCK_TCP6 : C25_SOCK_TCP4;
+	struct bpf_sock_tuple t = { 0 };
+	struct bpf_sock *sk;
+	long err;
+
+	c25_dns_tuple(&t, p);
+	if (p->v6)
+		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (sk) {
+		if (sk->state != BPF_TCP_LISTEN)
+			goto assign;
+		bpf_sk_release(sk);
+	}
+	sk = bpf_map_lookup_elem(&c25_socks, &key);
+	if (!sk)
+		return c25_dns_tcp_other(skb, l2, p, 0);
+	if (!(p->tcp & TCP_SYN) || p->tcp & TCP_ACK) {
+		bpf_sk_release(sk);
+		return c25_dns_tcp_other(skb, l2, p, 1);
+	}
+assign:
+	err = flags & C25_PORT_BRIDGED ? 0 : bpf_sk_assign(skb, sk, 0);
+	bpf_sk_release(sk);
+	if (flags & C25_PORT_BRIDGED)
+		err = c25_dns_up(skb, l2);
+	if (err)
+		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
+	return c25_dns_given(skb, l2, C25_REASON_DNS_TCP_TAKEN);
+}
+
+static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
+{
+	struct c25_pkt p;
+	__u32 flags;
+
+	if (c25_parse(skb, l2, &p) != C25_PARSED || p.frag || p.t.dport != bpf_htons(DNS_PORT) ||
+	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP) || c25_load_addrs(skb, l2, &p) ||
+	    !c25_dns_wanted(&p.t.dst))
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	flags = c25_port_flags(skb);
+	if (flags & C25_PORT_MARKED && !c25_is_marked(skb))
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	if (p.t.proto == IPPROTO_UDP)
+		return c25_dns_udp(skb, l2, &p, flags);
+	return c25_dns_tcp(skb, l2, &p, flags);
+}
+
+#endif

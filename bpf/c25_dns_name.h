@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * c25_dns_name: whether a question's name is configured, as user/domains.c has it: label by label,
+ * without case, an exact domain over any wildcard, the longest wildcard over shorter ones.
+ *
+ * A keyed hash finds the domain, and its bytes decide. Loops are bpf_loop()s: the verifier walks
+ * through any other of this length too often.
+ */
+#ifndef C25_DNS_NAME_H
+#define C25_DNS_NAME_H
+
+#include "c25_count.h"
+
+#define DNS_HEADER  12
+#define DNS_QR      0x80 /* of the third byte; opcode below it */
+#define DNS_OPCODE  0x78
+#define DNS_MAX_LEN 254 /* without the root label */
+
+#define C25_LOW_BITS  0x7f7f7f7f7f7f7f7fULL
+#define C25_HIGH_BITS 0x8080808080808080ULL
+#define C25_EACH_BYTE 0x0101010101010101ULL
+
+/* Eight bytes each: the verifier forgets what it need not know of no smaller field. */
+struct c25_match {
+	__u64 hash; /* of the bytes from `at` on */
+	__u64 len;  /* of the name */
+	__u64 taken;
+};
+
+static __always_inline struct c25_question *c25_question_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_questions, &zero);
+}
+
+static __always_inline __u8 c25_lower(__u8 c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* Each byte of a word; a sum of two such bytes carries into no other. */
+static __always_inline __u64 c25_lower8(__u64 w)
+{
+	__u64 low = w & C25_LOW_BITS;
+	__u64 from_a = low + (0x80 - 'A') * C25_EACH_BYTE;
+	__u64 beyond_z = low + (0x80 - 'Z' - 1) * C25_EACH_BYTE;
+
+	return w | (from_a & ~beyond_z & ~w & C25_HIGH_BITS) >> 2;
+}
+
+/* Leaves `at` at the root label, and sets *whole. */
+static long c25_label_next(__u32 i, __u64 *whole)
+{
+	struct c25_question *q = c25_question_of();
+	__u32 at;
+	__u8 len;
+
+	if (!q)
+		return 1;
+	at = q->at;
+	if (at > DNS_MAX_LEN)
+		return 1;
+	len = q->raw[at & 0xff];
+	if (!len) {
+		*whole = 1;
+		return 1;
+	}
+	if (len > 63)
+		return 1;
+	q->label[i & 0x7f] = at;
+	q->n = i + 1;
+	q->at = at + len + 1;
+	return 0;
+}
+
+/* Eight bytes at once; what was read is long enough for the last word to reach beyond the name. */
+__noinline int c25_name_equal(__u32 at, __u64 hash)
+{
+	struct c25_question *q = c25_question_of();
+	struct c25_name *name = bpf_map_lookup_elem(&c25_names, &hash);
+	const __u8 *s;
+
+	if (!q || !name)
+		return 0;
+	s = q->raw + (at & 0xff);
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < C25_NAME_LEN; i += 8) {
+		__u64 differ;
+
+		if (i >= name->len)
+			break;
+		differ = c25_lower8(*(c25_u64 *)(s + i)) ^ *(c25_u64 *)(name->wire + i);
+		if (name->len - i < 8)
+			differ = differ << (64 - 8 * (name->len - i)); /* little-endian */
+		if (differ)
+			return 0;
+	}
+	return 1;
+}
+
+static long c25_suffix_next(__u32 i, struct c25_match *m)
+{
+	struct c25_question *q = c25_question_of();
+	struct c25_name *name;
+	__u32 at, label;
+	__u64 hash;
+
+	if (!q)
+		return 1;
+	at = (q->at - 1) & 0xff;
+	label = (q->n - 1) & 0x7f;
+	hash = c25_name_step(m->hash, c25_lower(q->raw[at]));
+	m->hash = hash;
+	q->at = at;
+	if (at != q->label[label])
+		return 0;
+	q->n = label;
+	name = bpf_map_lookup_elem(&c25_names, &hash);
+	if (!name || name->len != m->len - at || !c25_name_equal(at, hash))
+		return 0;
+	if (name->flags & C25_NAME_WILD)
+		m->taken = !(name->flags & C25_NAME_WILD_SELF);
+	if (!at && name->flags & C25_NAME_EXACT)
+		m->taken = !(name->flags & C25_NAME_EXACT_SELF);
+	return 0;
+}
+
+/*
+ * The message of `len` bytes at `off`. Returns the length of header and question where it is one
+ * plain question whose name is configured, else 0.
+ */
+__noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
+{
+	struct c25_question *q = c25_question_of();
+	struct c25_match m = { 0 };
+	__u64 whole = 0;
+	__u32 at;
+	__u8 h[DNS_HEADER];
+	__u32 room;
+
+	if (!q || len < DNS_HEADER + 6 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+		return 0;
+	if (h[2] & (DNS_QR | DNS_OPCODE) || h[4] || h[5] != 1)
+		return 0;
+	room = len - DNS_HEADER;
+	if (room > 255 + 4)
+		room = 255 + 4;
+	asm volatile("" : "+r"(room));
+	if (room < 1 || room > 255 + 4 || bpf_skb_load_bytes(skb, off + DNS_HEADER, q->raw, room))
+		return 0;
+	q->at = q->n = 0;
+	bpf_loop(128, c25_label_next, &whole, 0);
+	at = q->at;
+	if (!whole || !at || at > DNS_MAX_LEN || at + 5 > room)
+		return 0;
+	m.hash = c25_name_start(c25_cookie);
+	m.len = at;
+	bpf_loop(at, c25_suffix_next, &m, 0);
+	return m.taken ? DNS_HEADER + at + 5 : 0;
+}
+
+#endif

@@ -140,6 +140,15 @@ static void forget(struct connector *c, const struct c25_mapping_key *key, uint3
 		c->total--;
 }
 
+static bool op_mapped(void *ctx, const struct c25_addr *client, const struct c25_addr *transit)
+{
+	struct c25_mapping_key key = { .client = *client, .transit = *transit };
+	struct connector *c = ctx;
+	struct c25_mapping m;
+
+	return !maps_mapping_get(c->deps.maps, &key, &m);
+}
+
 static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
 		  const struct c25_addr *transit, const struct c25_addr *real,
 		  const struct netmap_app *app, const char **why)
@@ -217,6 +226,7 @@ static bool op_covers(void *ctx, const struct netmap_app *app, const uint8_t *na
 static const struct peerapi_server_ops server_ops = {
 	.netmap = op_netmap,
 	.epoch = op_epoch,
+	.mapped = op_mapped,
 	.map = op_map,
 	.release = op_release,
 	.heard = op_heard,

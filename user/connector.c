@@ -37,6 +37,7 @@ struct connector {
 	uint32_t held[C25_MAX_PEERS];  /* mappings */
 	uint32_t total;
 	struct connector_stats stats;
+	uint32_t listens, listen_failed; /* bits of --peerapi-listen, or of the own addresses */
 	char epoch[32];
 };
 
@@ -416,34 +417,40 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	return 0;
 }
 
-static int listen_on(struct connector *c, const struct sockaddr_storage *ss)
+static int listen_on(struct connector *c, size_t i, const struct sockaddr *sa)
 {
-	const struct sockaddr *sa = (const struct sockaddr *)ss;
 	char text[SOCK_STRLEN];
-	int err = peerapi_server_listen(c->server, sa);
+	int err;
 
-	if (err)
-		return log_errno(-err, "listen for peers on %s (--peerapi-listen)",
-				 sock_print(text, sa));
-	log_info("peer API on %s", sock_print(text, sa));
-	return 0;
+	if (c->listens & 1U << i)
+		return 0;
+	err = peerapi_server_listen(c->server, sa);
+	if (!err) {
+		c->listens |= 1U << i;
+		log_info("peer API on %s", sock_print(text, sa));
+	} else if (!(c->listen_failed & 1U << i)) {
+		c->listen_failed |= 1U << i;
+		log_errno(-err, "listen for peers on %s (--peerapi-listen)", sock_print(text, sa));
+	}
+	return err;
 }
 
 int connector_listen(struct connector *c, const struct config_socks *socks)
 {
 	const struct netmap_node *self = netmap_self(c->nm);
 	const struct c25_addr *own[] = { &self->overlay4, &self->overlay6 };
+	size_t n = socks->n ? socks->n : ARRAY_SIZE(own);
 	int err = 0;
 
-	for (size_t i = 0; i < socks->n && !err; i++)
-		err = listen_on(c, &socks->v[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(own) && !socks->n && !err; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct sockaddr_storage ss;
+		int failed;
 
-		if (addr_is_zero(own[i]))
+		if (!socks->n && addr_is_zero(own[i]))
 			continue;
-		ss = sock_make(own[i], PEERAPI_PORT);
-		err = listen_on(c, &ss);
+		ss = socks->n ? socks->v[i] : sock_make(own[i], PEERAPI_PORT);
+		failed = listen_on(c, i, (const struct sockaddr *)&ss);
+		err = err ?: failed;
 	}
 	return err;
 }

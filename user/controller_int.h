@@ -38,7 +38,6 @@ struct controller {
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
 	struct client *client;           /* NULL: never had the role */
 	struct connector *connector;     /* NULL: never had the role */
-	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;

@@ -95,6 +95,16 @@ __noinline int c25_refuse_local(struct __sk_buff *skb, __u32 l2, const struct c2
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 
+/* The connector that the magic routes of a family go by. Both are loaded: without CAP_PERFMON the
+ * verifier allows no offset that depends on `v6`. */
+static __always_inline __u32 c25_via(const struct c25_overlay *o, __u8 v6)
+{
+	__u32 via4 = o->via4, via6 = o->via6;
+
+	asm volatile("" : "+r"(via4), "+r"(via6));
+	return v6 ? via6 : via4;
+}
+
 /* A packet to a magic address with this mapping. */
 static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 					  const struct c25_pkt *p, const struct c25_overlay *o,
@@ -119,7 +129,7 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 	if (c25_tunnel_key && c25_tunnel_to(skb, o, peer))
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
 	verdict = TC_ACT_UNSPEC;
-	if (!c25_tunnel_key && l2 && m->peer != (p->v6 ? o->via6 : o->via4)) {
+	if (!c25_tunnel_key && l2 && m->peer != c25_via(o, p->v6)) {
 		c25_mark(skb);
 		verdict = c25_to_neighbour(skb->ifindex, peer, p->v6);
 		if (verdict < 0)

@@ -98,6 +98,9 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 			return c25_refuse_peer(skb, l2, p, o, &e);
 	} else if (f->uplink != fib.ifindex) {
 		f->state = C25_FLOW_REVOKED;
+		/* Established connections do not believe errors. */
+		if (p->t.proto == IPPROTO_TCP)
+			return c25_reset_peer(skb, l2, p, peer, C25_REASON_REROUTED);
 		e.reason = C25_REASON_REROUTED;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}

@@ -95,7 +95,6 @@ static __always_inline long c25_set_macs(struct __sk_buff *skb, const __u8 *from
 /* An Ethernet header for a packet that came without one; its addresses are still to be set. */
 static __always_inline long c25_add_eth(struct __sk_buff *skb)
 {
-	__be16 proto = skb->protocol;
 	struct ethhdr *eth;
 
 	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
@@ -103,7 +102,7 @@ static __always_inline long c25_add_eth(struct __sk_buff *skb)
 	eth = c25_data(skb);
 	if ((void *)(eth + 1) > c25_data_end(skb))
 		return -1;
-	eth->h_proto = proto;
+	eth->h_proto = skb->protocol;
 	return 0;
 }
 

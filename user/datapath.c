@@ -92,11 +92,22 @@ static void set_up(struct datapath *d, const struct datapath_config *cfg, uint32
 	d->skel->rodata->c25_peer_quota = cfg->max_flows - cfg->max_flows / 4;
 }
 
+/* bpf_timer_init() takes its memory from what is free at that very moment, and may have to be asked
+ * more than once. */
+#define START_TRIES    50
+#define START_PAUSE_US 10000
+
 static int run_start(struct datapath *d)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	int err = bpf_prog_test_run_opts(bpf_program__fd(d->skel->progs.c25_start), &opts);
+	int err = 0;
 
+	for (int i = 0; i < START_TRIES; i++) {
+		err = bpf_prog_test_run_opts(bpf_program__fd(d->skel->progs.c25_start), &opts);
+		if (err || !opts.retval)
+			break;
+		usleep(START_PAUSE_US);
+	}
 	if (err)
 		return log_errno(-err, "run c25_start");
 	if (opts.retval) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * netlink_request: one request and its answer, shared by the netlink_*.c files only.
+ * netlink_request: one request and its answer, shared by the netlink_*.c files and wg_netlink.c
+ * only.
  *
  * Attributes are read through functions that check their size: what the kernel sends in another
  * shape counts as absent.

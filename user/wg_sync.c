@@ -346,7 +346,7 @@ int wg_sync_device(struct wg_sync *s, const struct netlink_link *link)
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		log_error("device %s is no WireGuard device: the kernel does not know it as one, "
 			  "and nobody listens on " WG_SOCKET_DIR "/%s.sock; name the right one "
-								 "with "
+			  "with "
 			  "--dev, or start wireguard-go for it",
 			  s->dev.name, s->dev.name);
 	else if (err)

@@ -6,6 +6,10 @@
  * Single addresses inside the netmap's transit pools are taken for ours, whoever wrote them; all
  * others, and wider prefixes, are never touched. A device tells nobody that it was configured
  * anew: it is read and compared every few seconds, and at once when it is another device.
+ *
+ * A connector needs none of it: packets come to it from addresses that its operator allowed the
+ * client, and go back to them. An address is at one peer at a time: what the connector before still
+ * sends when a mapping moves does not arrive.
  */
 #ifndef WG_SYNC_H
 #define WG_SYNC_H

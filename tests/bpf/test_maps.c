@@ -381,7 +381,10 @@ static char *run_map(int code, const char *arg1, const char *arg2)
 
 static void fill_all(void)
 {
-	struct c25_peer a = { .flags = C25_PEER_USED, .id = "node-a" };
+	struct c25_peer a = { .overlay4 = pins_addr("100.101.0.1"),
+			      .flags = C25_PEER_USED,
+			      .id = "node-a" };
+	struct c25_dev uplink = { .addr4 = pins_addr("192.0.2.19"), .flags = C25_DEV_UPLINK };
 	struct c25_peer e = { .flags = C25_PEER_USED | C25_PEER_CONNECTOR, .id = "exit-1" };
 	struct c25_mapping_key k = { .client = pins_addr("100.101.0.1"), .transit = transit };
 	struct c25_lease lease = {
@@ -406,6 +409,7 @@ static void fill_all(void)
 			.proto = IPPROTO_TCP },
 		.state = C25_FLOW_ESTABLISHED,
 		.peer = 1,
+		.uplink = 7,
 		.app = 1,
 		.last_seen = boot_now(),
 		.packets = { 6, 4 },
@@ -416,6 +420,7 @@ static void fill_all(void)
 	cr_assert_eq(maps_peer_put(m, 1, &a), 0);
 	cr_assert_eq(maps_peer_put(m, 2, &e), 0);
 	cr_assert_eq(maps_app_put(m, 1, "web"), 0);
+	cr_assert_eq(maps_dev_put(m, 7, &uplink), 0); /* else the sweep ends the flow */
 	cr_assert_eq(maps_client_put(m, &magic, &transit, 2, 2, 0), 0);
 	cr_assert_eq(maps_magic_get(m, &magic, &out), 0);
 	out.packets = 3;

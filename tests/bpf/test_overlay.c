@@ -360,7 +360,7 @@ Test(overlay, none_on_a_device_without_ethernet_needs_no_next_hop)
 Test(overlay, wireguard_routes_magic_and_the_peers_that_have_a_key)
 {
 	netmap_is(OWN_NODE "," EXIT_NODE ", { \"id\": \"y\", \"addresses\": [\"100.101.0.7\"], "
-					 "\"wireguardKey\": "
+			   "\"wireguardKey\": "
 			   "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\" }");
 	RUN("ip tuntap add dev wg7 mode tun; ip addr add 100.101.0.1/32 dev wg7; ip link set wg7 "
 	    "up");

@@ -272,6 +272,7 @@ check "they carry traffic" reach
 # Detach.
 for h in "${hosts[@]}"; do
 	conn25_stop "$h"
+	check_eq "SIGTERM ends the daemon of the $h with 0" 0 $?
 done
 for h in "${hosts[@]}"; do
 	conn25 "$h" detach >"$dir/detach.$h" 2>&1

@@ -69,12 +69,17 @@ static __always_inline int c25_gate_out(struct __sk_buff *skb, const __u32 l2)
 	return c25_gate_out_other(skb, l2, &p, o);
 }
 
+static __always_inline int c25_is_behind_peer(const struct c25_net *src)
+{
+	return src && (src->kind == C25_NET_NODE || src->kind == C25_NET_PODS);
+}
+
 /* In to a node's own address, from the peer that `src` says. */
 static __always_inline int c25_gate_self(struct __sk_buff *skb, const __u32 l2,
 					 const struct c25_pkt *p, const struct c25_net *src,
 					 const struct c25_addr *outer)
 {
-	if (!src || (src->kind != C25_NET_NODE && src->kind != C25_NET_PODS)) {
+	if (!c25_is_behind_peer(src)) {
 		if (!c25_tunnel_key)
 			return c25_pass(skb, l2, C25_REASON_PASS);
 		return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
@@ -116,6 +121,15 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 	return TC_ACT_UNSPEC;
 }
 
+/* A pool that was taken out lends no more, but what its peers have mapped goes on. */
+static __always_inline int c25_is_transit(const struct c25_pkt *p, const struct c25_net *src,
+					  const struct c25_net *dst)
+{
+	if (dst && dst->kind == C25_NET_TRANSIT)
+		return 1;
+	return c25_is_behind_peer(src) && c25_mapping_of(p, src->peer);
+}
+
 /* In from a source that is no transit address of ours, and of no flow. */
 static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
@@ -134,8 +148,8 @@ static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 
 	}
 	if (dst && dst->kind == C25_NET_SELF)
 		return c25_gate_self(skb, l2, p, src, outer);
-	if (c25_connector && dst && dst->kind == C25_NET_TRANSIT) {
-		if (!src || (src->kind != C25_NET_NODE && src->kind != C25_NET_PODS))
+	if (c25_connector && c25_is_transit(p, src, dst)) {
+		if (!c25_is_behind_peer(src))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
 		if (!c25_is_peer(src->peer, outer))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_OUTER);

@@ -362,20 +362,34 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	return 0;
 }
 
-int client_listen(struct client *c, const struct config_socks *socks)
+static int listen_on(struct client *c, size_t i, const struct sockaddr *sa)
 {
 	char text[SOCK_STRLEN];
-	int err;
+	int err = dns_proxy_listen(c->proxy, sa);
+
+	if (!err) {
+		c->listens |= 1U << i;
+		if (c->listen_failed & 1U << i)
+			log_info("DNS on %s", sock_print(text, sa));
+	} else if (!(c->listen_failed & 1U << i)) {
+		c->listen_failed |= 1U << i;
+		log_errno(-err, "listen for DNS on %s (--dns-listen)", sock_print(text, sa));
+	}
+	return err;
+}
+
+int client_listen(struct client *c, const struct config_socks *socks)
+{
+	int err = 0;
 
 	for (size_t i = 0; i < socks->n; i++) {
-		const struct sockaddr *sa = (const struct sockaddr *)&socks->v[i];
+		int failed = 0;
 
-		err = dns_proxy_listen(c->proxy, sa);
-		if (err)
-			return log_errno(-err, "listen for DNS on %s (--dns-listen)",
-					 sock_print(text, sa));
+		if (!(c->listens & 1U << i))
+			failed = listen_on(c, i, (const struct sockaddr *)&socks->v[i]);
+		err = err ?: failed;
 	}
-	return 0;
+	return err;
 }
 
 static int intercept_family(struct client *c, int family, enum c25_sock udp, enum c25_sock tcp)

@@ -50,7 +50,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 void client_free(struct client *c);
 DEFINE_CLEANUP(client, struct client *, client_free)
 
-/* The DNS forwarder on these addresses. Logs what failed. */
+/* The DNS forwarder on these addresses; called again, on those where it failed before. Logs each
+ * failure once. */
 int client_listen(struct client *c, const struct config_socks *socks);
 
 /* Sockets to which the kernel gives the questions it takes (--dns-intercept), written to the maps.

@@ -35,7 +35,9 @@ struct client {
 	struct request *unsent; /* those of them that could not be made */
 	struct dns_answers answers;
 	struct client_stats stats;
+	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };
+_Static_assert(CONFIG_MAX_LISTEN <= 32, "bits of client.listens, connector.listens");
 
 /* Milliseconds of a monotonic clock; seconds of CLOCK_BOOTTIME, as in the maps. */
 uint64_t client_now_ms(const struct client *c);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define PEERAPI_PORT 8025
@@ -36,6 +37,7 @@ struct connector {
 	uint32_t held[C25_MAX_PEERS];  /* mappings */
 	uint32_t total;
 	struct connector_stats stats;
+	uint32_t listens, listen_failed; /* bits of --peerapi-listen, or of the own addresses */
 	char epoch[32];
 };
 
@@ -139,6 +141,15 @@ static void forget(struct connector *c, const struct c25_mapping_key *key, uint3
 		c->total--;
 }
 
+static bool op_mapped(void *ctx, const struct c25_addr *client, const struct c25_addr *transit)
+{
+	struct c25_mapping_key key = { .client = *client, .transit = *transit };
+	struct connector *c = ctx;
+	struct c25_mapping m;
+
+	return !maps_mapping_get(c->deps.maps, &key, &m);
+}
+
 static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
 		  const struct c25_addr *transit, const struct c25_addr *real,
 		  const struct netmap_app *app, const char **why)
@@ -216,6 +227,7 @@ static bool op_covers(void *ctx, const struct netmap_app *app, const uint8_t *na
 static const struct peerapi_server_ops server_ops = {
 	.netmap = op_netmap,
 	.epoch = op_epoch,
+	.mapped = op_mapped,
 	.map = op_map,
 	.release = op_release,
 	.heard = op_heard,
@@ -305,7 +317,32 @@ static int take_up(const void *key, const void *value, void *ctx)
 	return permitted(d->c, key, m) ? 0 : doom(d, key, m->peer);
 }
 
-/* Counts what is there and ends what is no longer allowed. */
+/* It is the pins' own, as mappings are lost with them. */
+static int read_epoch(struct connector *c)
+{
+	struct c25_meta meta;
+	int err = maps_meta_get(c->deps.maps, &meta);
+
+	if (!err)
+		snprintf(c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)meta.epoch);
+	return err;
+}
+
+/* Written before mappings are ended, so that also after a crash clients see that some were. */
+static int new_epoch(struct connector *c)
+{
+	struct c25_meta meta;
+	int err = maps_meta_get(c->deps.maps, &meta);
+
+	if (!err && getrandom(&meta.epoch, sizeof(meta.epoch), 0) != sizeof(meta.epoch))
+		err = -errno;
+	if (!err)
+		err = maps_meta_put(c->deps.maps, &meta);
+	return err ? err : read_epoch(c);
+}
+
+/* Counts what is there and ends what is no longer allowed: its clients will register again, and
+ * hear that it is not. */
 static int recount(struct connector *c)
 {
 	struct doomed d = { .c = c };
@@ -314,6 +351,9 @@ static int recount(struct connector *c)
 	memset(c->held, 0, sizeof(c->held));
 	c->total = 0;
 	err = maps_each(c->deps.maps, MAP_MAPPINGS, take_up, &d);
+	if (d.n && new_epoch(c))
+		log_errno(EIO, "write a new epoch: clients learn from packets alone that mappings "
+			       "ended");
 	c->stats.revoked += end_doomed(&d);
 	return err;
 }
@@ -341,17 +381,6 @@ void connector_free(struct connector *c)
 	cut_flows(c);
 	uv_timer_stop(&c->expire);
 	uv_close((uv_handle_t *)&c->cut, cut_closed);
-}
-
-/* Mappings are lost with the pins and only then: so the epoch is the pins' own. */
-static int read_epoch(struct connector *c)
-{
-	struct c25_meta meta;
-	int err = maps_meta_get(c->deps.maps, &meta);
-
-	if (!err)
-		snprintf(c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)meta.epoch);
-	return err;
 }
 
 int connector_new(struct connector **out, const struct connector_deps *deps,
@@ -388,34 +417,40 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	return 0;
 }
 
-static int listen_on(struct connector *c, const struct sockaddr_storage *ss)
+static int listen_on(struct connector *c, size_t i, const struct sockaddr *sa)
 {
-	const struct sockaddr *sa = (const struct sockaddr *)ss;
 	char text[SOCK_STRLEN];
-	int err = peerapi_server_listen(c->server, sa);
+	int err;
 
-	if (err)
-		return log_errno(-err, "listen for peers on %s (--peerapi-listen)",
-				 sock_print(text, sa));
-	log_info("peer API on %s", sock_print(text, sa));
-	return 0;
+	if (c->listens & 1U << i)
+		return 0;
+	err = peerapi_server_listen(c->server, sa);
+	if (!err) {
+		c->listens |= 1U << i;
+		log_info("peer API on %s", sock_print(text, sa));
+	} else if (!(c->listen_failed & 1U << i)) {
+		c->listen_failed |= 1U << i;
+		log_errno(-err, "listen for peers on %s (--peerapi-listen)", sock_print(text, sa));
+	}
+	return err;
 }
 
 int connector_listen(struct connector *c, const struct config_socks *socks)
 {
 	const struct netmap_node *self = netmap_self(c->nm);
 	const struct c25_addr *own[] = { &self->overlay4, &self->overlay6 };
+	size_t n = socks->n ? socks->n : ARRAY_SIZE(own);
 	int err = 0;
 
-	for (size_t i = 0; i < socks->n && !err; i++)
-		err = listen_on(c, &socks->v[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(own) && !socks->n && !err; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct sockaddr_storage ss;
+		int failed;
 
-		if (addr_is_zero(own[i]))
+		if (!socks->n && addr_is_zero(own[i]))
 			continue;
-		ss = sock_make(own[i], PEERAPI_PORT);
-		err = listen_on(c, &ss);
+		ss = socks->n ? socks->v[i] : sock_make(own[i], PEERAPI_PORT);
+		failed = listen_on(c, i, (const struct sockaddr *)&ss);
+		err = err ?: failed;
 	}
 	return err;
 }

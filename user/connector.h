@@ -44,7 +44,8 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 void connector_free(struct connector *c);
 DEFINE_CLEANUP(connector, struct connector *, connector_free)
 
-/* The peer API on these addresses; none given: every own overlay address, port 8025. Logs. */
+/* The peer API on these addresses; none given: every own overlay address, port 8025. Called again,
+ * on those where it failed before. Logs each failure once. */
 int connector_listen(struct connector *c, const struct config_socks *socks);
 
 /* A new netmap is in force: mappings and flows that are no longer allowed end at once. */

@@ -135,12 +135,10 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	const struct netlink_link *link;
 	int err;
 
-	if (nm != c->synced)
-		controller_forget_via(c);
+	controller_forget_via(c);
 	err = controller_sync_overlay(c, nm);
 	if (err)
 		return err;
-	c->synced = nm;
 	link = overlay_link(c->overlay);
 	err = peers_sync(c->peers, nm);
 	if (!err)
@@ -205,23 +203,17 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 	return connector_new(&c->connector, &deps, nm);
 }
 
-static int listen_client(struct controller *c)
+/* Again with each sync, for those that failed: what holds a port may let go of it. */
+static int listen_roles(struct controller *c)
 {
 	struct config_socks socks = dns_socks(c->config);
+	int err = 0, failed = 0;
 
-	if (c->client_listens)
-		return 0;
-	c->client_listens = true;
-	return client_listen(c->client, &socks);
-}
-
-static int listen_connector(struct controller *c)
-{
-	if (c->connector_listens)
-		return 0;
-	controller_warn_of_ports(c->config);
-	c->connector_listens = true;
-	return connector_listen(c->connector, &c->config->peerapi_listen);
+	if (c->client)
+		err = client_listen(c->client, &socks);
+	if (c->connector)
+		failed = connector_listen(c->connector, &c->config->peerapi_listen);
+	return err ?: failed;
 }
 
 /* Roles are only ever added: one that the netmap takes away has nothing left to do. */
@@ -247,8 +239,10 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 		return log_errno(-err, "read the pinned maps");
 	if (client && !c->client)
 		err = start_client(c, nm);
-	if (!err && connector && !c->connector)
+	if (!err && connector && !c->connector) {
+		controller_warn_of_ports(c->config);
 		err = start_connector(c, nm);
+	}
 	return err;
 }
 
@@ -266,7 +260,6 @@ static int restart_connector(struct controller *c, const struct netmap *nm)
 {
 	connector_free(c->connector);
 	c->connector = NULL;
-	c->connector_listens = false;
 	return start_connector(c, nm);
 }
 
@@ -287,10 +280,7 @@ static void apply(struct controller *c, struct netmap *nm)
 		connector_reload(c->connector, nm);
 	sync_kernel(c, nm);
 	controller_intercept(c, nm);
-	if (c->client)
-		listen_client(c);
-	if (c->connector)
-		listen_connector(c);
+	listen_roles(c);
 	netmap_free(old);
 }
 
@@ -338,30 +328,28 @@ static bool detached(struct controller *c)
 	return true;
 }
 
-static void on_settled(uv_timer_t *t)
+/* Of network changes that have settled, and of each minute. */
+static void on_sync(uv_timer_t *t)
 {
 	struct controller *c = t->data;
 
-	if (!detached(c))
-		sync_kernel(c, c->nm);
-}
-
-static void on_minute(uv_timer_t *t)
-{
-	struct controller *c = t->data;
-
-	if (!detached(c))
-		controller_sync_overlay(c, c->nm);
+	if (detached(c))
+		return;
+	sync_kernel(c, c->nm);
+	listen_roles(c);
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
 {
 	struct controller *c = p->data;
+	int news = netlink_watch_read(c->netlink);
 
 	(void)status;
 	(void)events;
-	if (netlink_watch_read(c->netlink) > 0 && !uv_is_active((uv_handle_t *)&c->settle))
-		uv_timer_start(&c->settle, on_settled, SETTLE_MS, 0);
+	if (news <= 0 || uv_is_active((uv_handle_t *)&c->settle))
+		return;
+	if (news & NETLINK_NEWS || overlay_neigh_stale(c->overlay, c->nm))
+		uv_timer_start(&c->settle, on_sync, SETTLE_MS, 0);
 }
 
 /* From the first moment on: one that comes during the start takes effect at its end. */
@@ -391,7 +379,7 @@ static int watch_network(struct controller *c)
 	uv_timer_init(&c->loop, &c->settle);
 	uv_timer_init(&c->loop, &c->minute);
 	c->settle.data = c->minute.data = c->netlink_poll.data = c;
-	uv_timer_start(&c->minute, on_minute, MINUTE_MS, MINUTE_MS);
+	uv_timer_start(&c->minute, on_sync, MINUTE_MS, MINUTE_MS);
 	uv_poll_start(&c->netlink_poll, UV_READABLE, on_netlink);
 	return 0;
 }
@@ -443,10 +431,8 @@ static int start(struct controller *c)
 	/* Devices that were ours before a restart and are not now. */
 	if (!err)
 		datapath_sweep(c->datapath);
-	if (!err && c->client)
-		err = listen_client(c);
-	if (!err && c->connector)
-		err = listen_connector(c);
+	if (!err)
+		err = listen_roles(c);
 	if (!err)
 		err = watch_network(c);
 	return err;

@@ -24,8 +24,7 @@
 struct controller {
 	const struct config *config;
 	uv_loop_t loop;
-	struct netmap *nm;           /* in force */
-	const struct netmap *synced; /* the one that the kernel's routes follow */
+	struct netmap *nm; /* in force */
 	struct netlink *netlink;
 	struct overlay *overlay;
 	struct datapath *datapath;
@@ -39,7 +38,6 @@ struct controller {
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
 	struct client *client;           /* NULL: never had the role */
 	struct connector *connector;     /* NULL: never had the role */
-	bool client_listens, connector_listens;
 	struct control *control;
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;

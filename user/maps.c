@@ -129,6 +129,11 @@ int maps_meta_get(const struct maps *m, struct c25_meta *out)
 	return get(m, MAP_META, &(uint32_t){ 0 }, out);
 }
 
+int maps_meta_put(const struct maps *m, const struct c25_meta *v)
+{
+	return put(m, MAP_META, &(uint32_t){ 0 }, v);
+}
+
 int maps_net_put(const struct maps *m, const struct prefix *p, const struct c25_net *v)
 {
 	return put(m, MAP_NETS, &(struct c25_net_key){ .prefixlen = p->len, .addr = p->addr }, v);

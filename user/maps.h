@@ -60,6 +60,7 @@ int maps_open(struct maps *m, const char *pin);
 void maps_close(struct maps *m);
 
 int maps_meta_get(const struct maps *m, struct c25_meta *out);
+int maps_meta_put(const struct maps *m, const struct c25_meta *v);
 
 int maps_net_put(const struct maps *m, const struct prefix *p, const struct c25_net *v);
 int maps_net_del(const struct maps *m, const struct prefix *p);

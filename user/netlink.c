@@ -255,15 +255,30 @@ int netlink_watch_fd(const struct netlink *nl)
 	return mnl_socket_get_fd(nl->watch);
 }
 
-/* What we did ourselves is no news. */
-static bool holds_news(const struct netlink *nl, const char *buf, int len)
+int netlink_watch_neigh(struct netlink *nl)
+{
+	int group = RTNLGRP_NEIGH;
+
+	return mnl_socket_setsockopt(nl->watch, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ?
+		       -errno :
+		       0;
+}
+
+/* What we did ourselves is no news, nor are others' neighbours. */
+static int find_news(const struct netlink *nl, const char *buf, int len)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf;
+	int news = 0;
 
-	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && nlh->nlmsg_pid != nl->portid)
-			return true;
-	return false;
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		if (nlh->nlmsg_type < NLMSG_MIN_TYPE || nlh->nlmsg_pid == nl->portid)
+			continue;
+		if (nlh->nlmsg_type != RTM_NEWNEIGH && nlh->nlmsg_type != RTM_DELNEIGH)
+			news |= NETLINK_NEWS;
+		else if (netlink_neigh_is_ours(nlh))
+			news |= NETLINK_NEWS_NEIGH;
+	}
+	return news;
 }
 
 int netlink_watch_read(struct netlink *nl)
@@ -274,9 +289,9 @@ int netlink_watch_read(struct netlink *nl)
 		ssize_t n = mnl_socket_recvfrom(nl->watch, nl->buf, sizeof(nl->buf));
 
 		if (n >= 0)
-			changed |= holds_news(nl, nl->buf, (int)n);
+			changed |= find_news(nl, nl->buf, (int)n);
 		else if (errno == ENOBUFS || errno == ENOSPC)
-			changed = 1; /* messages were lost, or one was cut short */
+			changed |= NETLINK_NEWS; /* messages were lost, or one was cut short */
 		else if (errno == EAGAIN)
 			return changed;
 		else if (errno != EINTR)

@@ -100,18 +100,39 @@ int netlink_rule_del(struct netlink *nl, const struct prefix *to);
 int netlink_rule_each(struct netlink *nl, int (*each)(const struct prefix *to, void *ctx),
 		      void *ctx); /* ours only */
 
+struct netlink_neigh {
+	struct c25_addr addr;
+	uint32_t ifindex;
+	uint8_t proto;
+	bool resolved; /* its link address is known, be it a while ago */
+	bool fixed;    /* by hand, or without a link address */
+	bool managed;  /* the kernel keeps it resolved */
+};
+
+/* The kernel keeps the entry resolved from now on, and it is ours. Kernels before 5.16 take it for
+ * an ordinary one. Not for one that is fixed: it would no longer be. */
+int netlink_neigh_keep(struct netlink *nl, uint32_t ifindex, const struct c25_addr *a);
+int netlink_neigh_del(struct netlink *nl, uint32_t ifindex, const struct c25_addr *a);
+/* Of one device; 0: of all. */
+int netlink_neigh_each(struct netlink *nl, uint32_t ifindex,
+		       int (*each)(const struct netlink_neigh *n, void *ctx), void *ctx);
+
 /* Packets with C25_MARK are this host's, whatever their destination: rule and route of both
  * families, as far as the host has them. There already counts as done. */
 int netlink_mark_put(struct netlink *nl);
 /* How many rules and routes went, or a negative errno. */
 int netlink_mark_del(struct netlink *nl);
 
-/* All rules, routes and devices that carry our marks. How many went, or a negative errno. */
+/* All rules, routes, neighbours and devices that carry our marks. How many went, or a negative
+ * errno. */
 int netlink_remove_ours(struct netlink *nl);
 
 /* Links, addresses, routes and rules that others change: a descriptor to poll, and a call that
- * reads it empty and says whether anything changed (1), nothing (0), or a negative errno. */
+ * reads it empty and says what changed (NETLINK_NEWS), or a negative errno. */
+#define NETLINK_NEWS       1
+#define NETLINK_NEWS_NEIGH 2 /* a neighbour of ours, after netlink_watch_neigh() */
 int netlink_watch_fd(const struct netlink *nl);
 int netlink_watch_read(struct netlink *nl);
+int netlink_watch_neigh(struct netlink *nl);
 
 #endif

@@ -35,6 +35,15 @@ static int remove_route(const struct netlink_route *route, void *ctx)
 	return removal_count(r, netlink_route_del(r->nl, route));
 }
 
+static int remove_neigh(const struct netlink_neigh *n, void *ctx)
+{
+	struct removal *r = ctx;
+
+	if (n->proto != NETLINK_PROTO)
+		return 0;
+	return removal_count(r, netlink_neigh_del(r->nl, n->ifindex, &n->addr));
+}
+
 static int remove_link(const struct netlink_link *l, void *ctx)
 {
 	struct removal *r = ctx;
@@ -64,6 +73,8 @@ int netlink_remove_ours(struct netlink *nl)
 	err = remove_rules(&r);
 	if (!err)
 		err = netlink_table_each(nl, NETLINK_TABLE, remove_route, &r);
+	if (!err)
+		err = netlink_neigh_each(nl, 0, remove_neigh, &r);
 	if (!err)
 		err = netlink_link_each(nl, remove_link, &r);
 	if (!err)

@@ -49,6 +49,9 @@ void netlink_str(char *out, size_t size, const struct nlattr *a);
 bool netlink_addr(struct c25_addr *out, int family, const struct nlattr *a);
 void netlink_put_addr(struct nlmsghdr *nlh, uint16_t type, const struct c25_addr *a);
 
+/* RTM_NEWNEIGH or RTM_DELNEIGH of an entry with our mark. */
+bool netlink_neigh_is_ours(const struct nlmsghdr *nlh);
+
 /* How the kernel counts a prefix of ours. */
 static inline int netlink_family(const struct prefix *p)
 {

@@ -169,7 +169,9 @@ int overlay_sync(struct overlay *o, const struct netmap *nm, const struct prefix
 				  o->dev);
 		return 0;
 	}
-	err = overlay_route_sync(o, nm, keep, n_keep);
+	err = overlay_neigh_sync(o, nm);
+	if (!err)
+		err = overlay_route_sync(o, nm, keep, n_keep);
 	overlay_overlap_check(o, nm);
 	return err;
 }

@@ -51,6 +51,9 @@ int overlay_sync(struct overlay *o, const struct netmap *nm, const struct prefix
  * is nobody who could be it. */
 struct c25_addr overlay_next_hop(const struct overlay *o, const struct netmap *nm, bool is4);
 
+/* After news of neighbours: whether overlay_sync() would keep others or choose another next hop. */
+bool overlay_neigh_stale(struct overlay *o, const struct netmap *nm);
+
 /* As it is now; good until the next overlay_sync(). */
 const struct netlink_link *overlay_link(const struct overlay *o);
 bool overlay_tunnel_key(const struct overlay *o);

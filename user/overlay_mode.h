@@ -11,6 +11,7 @@ struct overlay_mode_ops {
 	const char *name;
 	bool tunnel_key;   /* the programs set and check the tunnel key */
 	bool own_device;   /* conn25 made the device: nobody else uses it */
+	bool neighbours;   /* on Ethernet, connectors are neighbours (overlay_neigh.c) */
 	bool routes_peers; /* peers are reached through routes of ours */
 	bool keyed_peers;  /* only nodes with a wireguardKey are peers */
 
@@ -31,6 +32,8 @@ struct overlay {
 	struct netlink *nl;
 	struct netlink_link link;
 	struct overlay_finding *findings; /* already logged */
+	struct c25_addr via[2];           /* next hops chosen, IPv6's and IPv4's; zero: none */
+	bool neigh_synced;
 	char dev[IFNAMSIZ];
 	uint16_t vxlan_port;
 };
@@ -54,6 +57,10 @@ const char *overlay_reason(const struct overlay *o, int err);
 
 /* Whether any device of the host has this address. Negative errno if that cannot be told. */
 int overlay_host_has(struct overlay *o, const struct c25_addr *a);
+
+/* Keeps the connectors' neighbour entries resolved, those and no others, and chooses o->via. Logs
+ * what failed. */
+int overlay_neigh_sync(struct overlay *o, const struct netmap *nm);
 
 /* Magic and peer routes in our table, and the rules that lead there. Logs what failed. */
 int overlay_route_sync(struct overlay *o, const struct netmap *nm, const struct prefix *keep,

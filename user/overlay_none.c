@@ -29,37 +29,24 @@ static int none_device(struct overlay *o)
 /*
  * On Ethernet a route without `via` would make the kernel resolve the magic address itself, and
  * the programs would never see the packet. Any connector's neighbour entry does: each frame is
- * redirected to its mapping's own connector. IPv6 has no next hops of IPv4.
+ * redirected to its mapping's own connector.
  */
 static int none_next_hop(const struct overlay *o, const struct netmap *nm, bool is4,
 			 struct c25_addr *via)
 {
-	const struct netmap_node *self = netmap_self(nm);
-	const struct c25_addr *other = NULL;
-
+	(void)nm;
 	memset(via, 0, sizeof(*via));
 	if (!o->link.l2)
 		return 0;
-	for (size_t i = 0; i < nm->n_nodes; i++) {
-		const struct netmap_node *n = &nm->nodes[i];
-
-		if (n == self || !n->connector)
-			continue;
-		if (!addr_is_zero(overlay_node_addr(n, is4))) {
-			*via = *overlay_node_addr(n, is4);
-			return 0;
-		}
-		if (is4 && !other && !addr_is_zero(&n->overlay6))
-			other = &n->overlay6;
-	}
-	if (!other)
+	if (addr_is_zero(&o->via[is4]))
 		return -ENOENT;
-	*via = *other;
+	*via = o->via[is4];
 	return 0;
 }
 
 const struct overlay_mode_ops overlay_none_ops = {
 	.name = "none",
+	.neighbours = true,
 	.device = none_device,
 	.prepare = overlay_addresses_check,
 	.next_hop = none_next_hop,

@@ -24,6 +24,8 @@ struct peerapi_server_ops {
 	const struct netmap *(*netmap)(void *ctx);
 	/* Changes whenever mappings were lost; good until the next call. */
 	const char *(*epoch)(void *ctx);
+	/* Whether there is a mapping of (client, transit). */
+	bool (*mapped)(void *ctx, const struct c25_addr *client, const struct c25_addr *transit);
 	/* Permitted: map (client, transit) to real. 0, or a negative errno with `*why` a constant
 	 * text for the peer: quota reached, table full, not reachable through an uplink. */
 	int (*map)(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,

@@ -101,18 +101,23 @@ static const struct c25_addr *client_addr(const struct netmap_node *peer, int fa
 	return addr_is_zero(a) ? NULL : a;
 }
 
-/* A mapped spelling is IPv6 and lies in no pool, whatever the struct looks like. */
-static bool in_transit_pool(const struct netmap *nm, const struct peerapi_item *item)
+/*
+ * In a pool, or of one that was taken out, whose mappings go on until they end. A mapped spelling
+ * is IPv6 and lies in no pool, whatever the struct looks like.
+ */
+static bool is_transit(const struct transit *t, const struct c25_addr *client,
+		       const struct peerapi_item *item)
 {
 	bool is4 = item->transit_family == 4;
-	const struct netmap_ranges *pool = &nm->pools[is4 ? NETMAP_V4_TRANSIT : NETMAP_V6_TRANSIT];
+	const struct netmap_ranges *pool =
+		&t->nm->pools[is4 ? NETMAP_V4_TRANSIT : NETMAP_V6_TRANSIT];
 
 	if (is4 != addr_is4(&item->transit))
 		return false;
 	for (size_t i = 0; i < pool->n; i++)
 		if (range_covers(&pool->v[i], &item->transit))
 			return true;
-	return false;
+	return t->ops->mapped(t->ctx, client, &item->transit);
 }
 
 static struct peerapi_result refuse(enum peerapi_code code)
@@ -132,7 +137,7 @@ static struct peerapi_result apply_item(const struct transit *t, const struct ch
 		return refuse(PEERAPI_MISMATCH);
 	if (!client)
 		return refuse(PEERAPI_NO_FAMILY);
-	if (!in_transit_pool(t->nm, item))
+	if (!is_transit(t, client, item))
 		why = "transit address is outside the transit pools";
 	else if (policy_destination(t->nm, c->app, &item->real, item->real_family == 6, &why) &&
 		 !t->ops->map(t->ctx, t->peer, client, &item->transit, &item->real, c->app, &why))

@@ -136,6 +136,7 @@ int registrar_new(struct registrar **out, const struct registrar_ops *ops, void 
 	r->answer_timeout = answer_timeout ? answer_timeout : 1;
 	r->due = r->retry_at = NEVER;
 	link_init(&r->waiting);
+	link_init(&r->again);
 	link_init(&r->parked);
 	*out = r;
 	return 0;
@@ -170,6 +171,7 @@ static struct registration *registration_make(struct registrar *r, struct lease 
 	link_init(&reg->at);
 	link_init(&reg->held);
 	link_init(&reg->waiting);
+	link_init(&reg->again);
 	link_init(&reg->tickets);
 	waits_init(&reg->waits);
 	HASH_ADD_KEYPTR(hh, r->registrations, &l->transit, sizeof(l->transit), reg);
@@ -329,6 +331,7 @@ void registrar_release(struct registrar *r, struct lease *l)
 	link_del(&reg->at);
 	link_del(&reg->held);
 	link_del(&reg->waiting);
+	link_del(&reg->again);
 	HASH_DELETE(hh, r->registrations, reg);
 	waits_tell(&waits, l, REGISTRAR_TIMED_OUT, 0);
 	l->registration = NULL;
@@ -355,16 +358,53 @@ void registrar_changed(struct registrar *r, struct lease *l, uint64_t now)
 	leave(r);
 }
 
+/* Told again a moment ago: once more when its time has come. */
+static void again_later(struct registrar *r, struct registration *reg)
+{
+	struct link *at = &r->again;
+
+	reg->again_asked = r->now;
+	if (!link_empty(&reg->again))
+		return;
+	while (at->prev != &r->again &&
+	       LINK_OF(at->prev, struct registration, again)->again_at > reg->again_at)
+		at = at->prev;
+	link_add(at, &reg->again);
+	if (r->due > reg->again_at)
+		r->due = reg->again_at;
+}
+
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
 {
 	struct registration *reg = l->registration;
 
 	enter(r, now);
-	if (reg && !reg->ended && reg->home && !reg->quest && r->now >= reg->again_at) {
+	if (reg && !reg->ended && reg->home && !reg->quest) {
+		if (r->now >= reg->again_at) {
+			link_del(&reg->again);
+			reg->again_at = r->now + AGAIN_MS;
+			tell_again(r, reg);
+		} else {
+			again_later(r, reg);
+		}
+	}
+	leave(r);
+}
+
+/* Unless its home has agreed to it since. */
+static void again_tick(struct registrar *r)
+{
+	while (!link_empty(&r->again)) {
+		struct registration *reg = LINK_OF(r->again.next, struct registration, again);
+
+		if (reg->again_at > r->now)
+			return;
+		link_del(&reg->again);
+		if (!reg->home || reg->quest || reg->agreed > reg->again_asked)
+			continue;
 		reg->again_at = r->now + AGAIN_MS;
 		tell_again(r, reg);
 	}
-	leave(r);
 }
 
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
@@ -432,6 +472,7 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 	enter(r, now);
 	r->retry_at = NEVER;
 	expire(r);
+	again_tick(r);
 	HASH_ITER (hh, r->connectors, c, tmp)
 		conn_tick(r, c);
 	r->due = r->retry_at;
@@ -449,6 +490,12 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 
 		if (reg->due < r->due)
 			r->due = reg->due;
+	}
+	if (!link_empty(&r->again)) {
+		const struct registration *reg = LINK_OF(r->again.next, struct registration, again);
+
+		if (reg->again_at < r->due)
+			r->due = reg->again_at;
 	}
 	leave(r);
 	return r->due;

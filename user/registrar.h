@@ -99,7 +99,8 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
  * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);
 
-/* Its connector does not know it (C25_EVENT_UNMAPPED): told again, at most once a second. */
+/* Its connector does not know it (C25_EVENT_UNMAPPED): told again, once a second at
+ * most: sooner than that, it waits until then. */
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now);
 /* What is to be told of it has changed, its app: told again at once. */
 void registrar_changed(struct registrar *r, struct lease *l, uint64_t now);

@@ -140,12 +140,14 @@ struct registration {
 	uint32_t tried; /* bits of candidates, in this quest */
 	int refused;    /* first code that was not 0 in this quest */
 	uint64_t share_end;
-	uint64_t due; /* first deadline, when it was linked into `waiting` */
-	uint64_t again_at;
-	uint64_t agreed; /* when its home did */
-	struct link at;  /* a connector's urgent or quiet, or parked */
+	uint64_t due;         /* first deadline, when it was linked into `waiting` */
+	uint64_t again_at;    /* not to be told again before */
+	uint64_t again_asked; /* when it was last put off until then */
+	uint64_t agreed;      /* when its home did */
+	struct link at;       /* a connector's urgent or quiet, or parked */
 	struct link held;
 	struct link waiting;
+	struct link again; /* to be told again at `again_at` */
 	struct link tickets;
 	struct registrar_wait waits;
 	UT_hash_handle hh; /* by the lease's transit address */
@@ -165,6 +167,7 @@ struct registrar {
 	struct conn *connectors;
 	struct registration *registrations;
 	struct link waiting; /* registrations with waits, first deadline first */
+	struct link again;   /* those told again a moment ago, the first due in front */
 	struct link parked;
 	struct lease *leases[REGISTRAR_MAX_BATCH]; /* for send */
 };

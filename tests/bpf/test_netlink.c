@@ -354,6 +354,44 @@ Test(netlink, the_watch_tells_of_others_changes_only)
 	cr_assert_eq(netlink_watch_read(nl), 1);
 }
 
+static int see_neigh(const struct netlink_neigh *n, void *ctx)
+{
+	struct netlink_neigh *seen = ctx;
+
+	if (addr_equal(&n->addr, &seen->addr))
+		*seen = *n;
+	return 0;
+}
+
+Test(netlink, a_neighbour_that_is_kept_is_ours_and_goes_with_the_rest)
+{
+	struct prefix kept = P("192.0.2.9"), other = P("192.0.2.8");
+	struct netlink_neigh n = { .addr = kept.addr };
+
+	RUN("ip link add br0 up type bridge; ip addr add 192.0.2.1/24 dev br0");
+	RUN("ip neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 dev br0");
+	cr_assert_eq(netlink_watch_neigh(nl), 0);
+	netlink_watch_read(nl);
+	cr_assert_eq(netlink_neigh_keep(nl, index_of("br0"), &kept.addr), 0, "%s",
+		     netlink_error(nl));
+	cr_assert_eq(netlink_watch_read(nl), 0, "our own doing");
+	cr_assert_eq(netlink_neigh_each(nl, index_of("br0"), see_neigh, &n), 0);
+	cr_assert(n.proto == NETLINK_PROTO && n.managed && !n.resolved && !n.fixed);
+	RUN("ip neigh replace 192.0.2.9 lladdr 02:00:00:00:00:09 dev br0 nud reachable; "
+	    "ip neigh replace 192.0.2.7 lladdr 02:00:00:00:00:07 dev br0");
+	cr_assert_eq(netlink_watch_read(nl), NETLINK_NEWS_NEIGH);
+	cr_assert_eq(netlink_neigh_each(nl, 0, see_neigh, &n), 0);
+	cr_assert(n.resolved);
+
+	cr_assert_eq(netlink_remove_ours(nl), 1);
+	n = (struct netlink_neigh){ .addr = kept.addr };
+	cr_assert_eq(netlink_neigh_each(nl, 0, see_neigh, &n), 0);
+	cr_assert_eq(n.ifindex, 0, "gone");
+	n.addr = other.addr;
+	cr_assert_eq(netlink_neigh_each(nl, 0, see_neigh, &n), 0);
+	cr_assert(n.fixed, "somebody else's stays");
+}
+
 Test(netlink, a_watch_that_overflowed_counts_as_a_change)
 {
 	netlink_watch_read(nl);

@@ -319,6 +319,32 @@ Test(overlay, none_carries_ipv4_via_ipv6_and_refuses_what_it_cannot)
 	in_sync();
 }
 
+Test(overlay, none_goes_via_a_connector_that_answers_and_keeps_entries_of_connectors_only)
+{
+	RUN("ip addr add 100.101.0.1/24 dev eth7; ip addr add fd25::1/64 dev eth7 nodad");
+	netmap_is(OWN_NODE ", { \"id\": \"z\", \"addresses\": [\"100.101.0.8\"], \"connector\": "
+			   "true "
+			   "}," EXIT_NODE);
+	cr_assert_eq(open_as(OVERLAY_NONE, "eth7", 0), 0);
+	in_sync();
+	SHOWS("ip neigh show dev eth7 nud all", "100.101.0.8 managed");
+	SHOWS("ip route show table 2525", "198.18.0.0/23 via 100.101.0.8 dev eth7");
+	cr_assert_not(overlay_neigh_stale(o, nm));
+	RUN("ip neigh replace 100.101.0.9 lladdr 02:00:00:00:00:09 dev eth7 nud reachable");
+	cr_assert(overlay_neigh_stale(o, nm));
+	in_sync();
+	SHOWS("ip route show table 2525", "198.18.0.0/23 via 100.101.0.9 dev eth7");
+	RUN("ip neigh del 100.101.0.8 dev eth7");
+	cr_assert(overlay_neigh_stale(o, nm));
+	in_sync();
+	SHOWS("ip neigh show dev eth7 nud all", "100.101.0.8 managed");
+
+	netmap_is(OWN_NODE "," EXIT_NODE);
+	in_sync();
+	SHOWS_NOT("ip neigh show dev eth7 nud all", "100.101.0.8");
+	SHOWS("ip neigh show dev eth7 nud all", "100.101.0.9");
+}
+
 Test(overlay, none_on_a_device_without_ethernet_needs_no_next_hop)
 {
 	RUN("ip tuntap add dev tun7 mode tun; ip link set tun7 up; "

@@ -151,6 +151,25 @@ Test(packets_connector, an_unmapped_transit_address_gets_an_icmp_error)
 	bench_close(&b);
 }
 
+Test(packets_connector, a_mapping_outlives_its_pool)
+{
+	struct c25_net_key pools[] = { { .prefixlen = 96 + 18, .addr = addr_of(TRANSIT4) },
+				       { .prefixlen = 96, .addr = addr_of(TRANSIT6) } };
+	struct packet p = to_transit(&v4, IPPROTO_TCP), q = p;
+
+	open_mapped();
+	for (size_t i = 0; i < 2; i++)
+		cr_assert_eq(bpf_map_delete_elem(bpf_map__fd(b.skel->maps.c25_nets), &pools[i]), 0);
+	comes_back(&v4, p, goes_on(&v4, p));
+	goes_on(&v6, to_transit(&v6, IPPROTO_UDP));
+	q.src = "10.9.9.9";
+	expect_outcome(&b, overlay_in(&b, q), VERDICT_PASS, PASS);
+	q.src = "100.101.0.66";
+	q.sport++;
+	cr_assert_eq(overlay_in(&b, q).verdict, VERDICT_PASS, "another peer's");
+	bench_close(&b);
+}
+
 Test(packets_connector, a_peer_never_uses_anothers_mapping)
 {
 	struct packet p = to_transit(&v4, IPPROTO_TCP);

@@ -50,15 +50,20 @@ everything() { # CLAIM
 	done
 }
 # A packet that waits for its neighbour would go to the route's next hop: see that none does.
-for a in 100.101.0.9 100.101.0.10 fd25::9 fd25::10; do
-	check "the client reaches $a" in_ns client ping -c 1 -W 1 "$a"
-done
+resolved() { # of the entries that conn25 keeps, how many
+	ip -n client neigh show dev eth0 nud reachable nud stale nud delay nud probe |
+		grep -cE '^(100\.101\.0\.(9|10)|fd25::(9|10)) .*proto 25'
+}
+all_resolved() { [ "$(resolved)" = 4 ]; }
+check "neighbour entries of all connectors are kept resolved" all_resolved
 everything "Ethernet"
 check_eq "no frame went to a connector that does not hold its mapping" "0 0" \
 	"$(reason connector no_mapping) $(reason connector2 no_mapping)"
 check "ping answers" in_ns pod ping -c 2 -i 0.1 -W 1 "$net4"
 ip -n client neigh flush dev eth0
-everything "with no neighbour known"
+check "entries that were flushed come back" wait_for 2 all_resolved
+everything "after a flush"
+check_eq "nor did one then" "0 0" "$(reason connector no_mapping) $(reason connector2 no_mapping)"
 check "other traffic of the device passes" in_ns client ping -c 1 -W 1 192.0.2.53
 check "also over IPv6" in_ns client ping -c 1 -W 1 2001:db8:2::53
 started=$(date +%s%N)
@@ -70,6 +75,24 @@ in_ns pod curl -s --max-time 1 -o /dev/null http://100.101.0.9:8025/
 check_match "a pod does not reach the peer API" '^(7|28)$' $?
 [ "$(reason client forwarded)" -gt 0 ]
 check_eq "and is counted" 0 $?
+
+# The magic routes' next hop dies: names of the other connector do not.
+next_hop() { ip -n client route get "$net4" | grep -o 'via 100[0-9.]*'; }
+case $(next_hop) in
+*.9) dead=connector alive=$net4 alive6=$net6 dead_addr=9 ;;
+*) dead=connector2 alive=$com4 alive6=$com6 dead_addr=10 ;;
+esac
+ip -n lan link set "to-$dead" down
+ip -n client neigh del 100.101.0.$dead_addr dev eth0
+ip -n client neigh del fd25::$dead_addr dev eth0
+was=$(next_hop)
+moved() { [ "$(next_hop)" != "$was" ]; }
+check "a next hop that does not answer is left" wait_for 2 moved
+check_match "the other connector's names work" 'seen from' "$(fetch client "$alive")"
+check_match "also over IPv6" 'seen from' "$(fetch client "[$alive6]")"
+ip -n lan link set "to-$dead" up
+check "the dead one is found again" wait_for 10 all_resolved
+
 ip -n connector link set eth0 down
 check_match "one connector cut off leaves the other's names" 'seen from 10\.2\.0\.2,' "$(fetch client "$net4")"
 ip -n connector link set eth0 up
@@ -82,6 +105,7 @@ done
 everything "without daemons"
 for node in connector connector2 client; do
 	conn25 $node detach >/dev/null 2>&1
+	check_eq "detach leaves no neighbour entry of conn25's on $node" "" "$(ip -n $node neigh show | grep 'proto 25')"
 	ip -n $node addr del "$(ip -n $node -o -4 addr show dev eth0 | grep -o '100\.101\.0\.[0-9]*/24')" dev eth0
 	ip -n $node addr del "$(ip -n $node -o -6 addr show dev eth0 | grep -oE 'fd25::[0-9a-f]+/64')" dev eth0
 	if [ $node = client ]; then

@@ -96,8 +96,21 @@ check "apps in another order" wait_for 3 is mappings '[["web",1]]'
 check "change nothing for traffic" fetch
 
 # A role that a node gains while it runs.
+nsenter --net=/run/netns/client socat -u "TCP6-LISTEN:8025,bind=[fd25::1]" /dev/null &
+holder=$!
+wait_for 2 listening client 8025
 reload '.nodes[0].connector = true | .apps += [{"name": "back", "domains": ["back.example.org"], "connectors": ["client"], "clients": ["connector"]}]'
-check "the client becomes a connector" wait_for 5 grep -q 'peer API on' "$dir/client.log"
+check "the client becomes a connector" wait_for 5 grep -q 'peer API on 100.101.0.1' "$dir/client.log"
+check "an address that another program holds is named" grep -q 'listen for peers on \[fd25::1\]:8025' "$dir/client.log"
+kill $holder
+wait $holder 2>/dev/null
+tries() { # a change of the network is followed by a sync
+	in_ns client ip link add tried type bridge
+	in_ns client ip link del tried
+	grep -q 'peer API on \[fd25::1\]' "$dir/client.log"
+}
+check "once that lets go it is served as well" wait_for 3 tries
+check_eq "and told of once" 1 "$(grep -c 'listen for peers' "$dir/client.log")"
 check "the daemon goes on" fetch
 check_eq "the name keeps its magic address" "$magic4" "$(lookup client example.com A)"
 check "and says how it is" conn25 client status

@@ -57,6 +57,8 @@ static struct {
 	unsigned mapped, released, heard, answered[8];
 	struct c25_addr client, transit, real, released_client;
 	char app[32], peer[32], order[64];
+	bool has;
+	struct c25_addr has_client, has_transit;
 } seen;
 
 /* Takes the place of libuv's, so that a test may let time pass. */
@@ -81,6 +83,12 @@ static void note(char what)
 
 	if (n + 1 < sizeof(seen.order))
 		seen.order[n] = what;
+}
+
+static bool op_mapped(void *ctx, const struct c25_addr *client, const struct c25_addr *transit)
+{
+	return seen.has && addr_equal(client, &seen.has_client) &&
+	       addr_equal(transit, &seen.has_transit);
 }
 
 static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_addr *client,
@@ -122,6 +130,7 @@ static void op_answered(void *ctx, int code)
 static const struct peerapi_server_ops ops = {
 	.netmap = op_netmap,
 	.epoch = op_epoch,
+	.mapped = op_mapped,
 	.map = op_map,
 	.release = op_release,
 	.heard = op_heard,
@@ -601,6 +610,20 @@ Test(peerapi_server, code_3_comes_before_1)
 		       "No peer IP found with matching IP family");
 	EXPECT("::1", E("169.254.64.1", "192.0.2.1", "web"), 3);
 	EXPECT(V4ONLY, E("2001:db8::1", "::1", "web"), 3);
+	finish();
+}
+
+Test(peerapi_server, a_mapping_of_a_pool_that_was_taken_out_is_made_anew_while_it_lives)
+{
+	start();
+	addr_parse(&seen.has_client, "127.0.0.1");
+	addr_parse(&seen.has_transit, "10.0.0.1");
+	EXPECT(PEER, E("10.0.0.1", "192.0.2.1", "web"), 1);
+	seen.has = true;
+	EXPECT(PEER, E("10.0.0.1", "192.0.2.1", "web"), 0);
+	EXPECT(PEER, E("10.0.0.2", "192.0.2.1", "web"), 1);
+	EXPECT(PEER, E("::ffff:10.0.0.1", "2001:db8::1", "web"), 1);
+	cr_assert_eq(seen.mapped, 1);
 	finish();
 }
 

@@ -903,12 +903,54 @@ CLAIM(an_unknown_mapping_is_told_again_at_most_once_a_second)
 	cr_assert_eq(n_sent, 2);
 	cr_assert_eq(sent[1]->n, 1);
 	answer(sent[1], 0);
-	now += 999;
+	now += 400;
+	registrar_again(r, L(0), now);
+	tick();
+	cr_assert_eq(n_sent, 2);
+	now += 599;
 	registrar_again(r, L(0), now);
 	tick();
 	cr_assert_eq(n_sent, 2);
 	now += 1;
 	registrar_again(r, L(0), now);
+	tick();
+	cr_assert_eq(n_sent, 3);
+}
+
+CLAIM(an_unknown_mapping_told_again_a_moment_ago_is_told_once_its_second_is_over)
+{
+	uint64_t begin = now;
+
+	live_at(0, AB, 2);
+	registrar_again(r, L(0), now);
+	tick();
+	answer(sent[1], 0);
+	now += 300;
+	registrar_again(r, L(0), now);
+	cr_assert_eq(registrar_tick(r, now), begin + 1000, "woken for it");
+	cr_assert_eq(n_sent, 2);
+	now = begin + 1000;
+	tick();
+	cr_assert_eq(n_sent, 3, "without another event");
+	cr_assert_eq(sent[2]->n, 1);
+	answer(sent[2], 0);
+	now += 1000;
+	tick();
+	cr_assert_eq(n_sent, 3, "and once only");
+}
+
+CLAIM(an_unknown_mapping_put_off_and_agreed_to_meanwhile_is_not_told_again)
+{
+	live_at(0, AB, 2);
+	registrar_again(r, L(0), now);
+	tick();
+	answer(sent[1], 0);
+	now += 300;
+	registrar_again(r, L(0), now);
+	registrar_changed(r, L(0), ++now);
+	tick();
+	answer(sent[2], 0);
+	now += 1000;
 	tick();
 	cr_assert_eq(n_sent, 3);
 }

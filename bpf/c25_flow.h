@@ -196,7 +196,47 @@ static __always_inline int c25_flow_homed(const struct c25_flow *f)
 				  &f->in.dst);
 }
 
+/* The free slots are a stack, whose head's upper half counts what happened to it: a head that looks
+ * the same is the same. Only the sweep puts back; every CPU takes. */
+#define C25_STACK_TRIES 8
+
+static __always_inline void c25_slot_put(struct c25_tick *t, struct c25_flow *f, __u32 slot)
+{
+	for (int i = 0; i < C25_STACK_TRIES; i++) {
+		__u64 head = *(volatile __u64 *)&t->free;
+
+		f->next = head;
+		if (__sync_val_compare_and_swap(&t->free, head,
+						((head >> 32) + 1) << 32 | (slot + 1)) == head)
+			return;
+	}
+	/* So much is taken just now: the next pass of the sweep puts it back. */
+	f->state = C25_FLOW_ENDED;
+}
+
+static __always_inline long c25_slot_pop(struct c25_tick *t, __u32 *slot)
+{
+	for (int i = 0; i < C25_STACK_TRIES; i++) {
+		__u64 head = *(volatile __u64 *)&t->free;
+		__u32 first = (__u32)head - 1;
+		struct c25_flow *f;
+
+		if (!(__u32)head)
+			return -1;
+		f = bpf_map_lookup_elem(&c25_flows, &first);
+		if (!f)
+			return -1;
+		if (__sync_val_compare_and_swap(&t->free, head,
+						((head >> 32) + 1) << 32 | f->next) == head) {
+			*slot = first;
+			return 0;
+		}
+	}
+	return -1;
+}
+
 struct c25_sweep {
+	struct c25_tick *tick;
 	__u64 now;
 	__u32 first;
 	__u32 high;
@@ -217,7 +257,7 @@ static long c25_sweep_slot(__u32 i, struct c25_sweep *s)
 		break;
 	case C25_FLOW_ENDED:
 		f->state = C25_FLOW_FREE;
-		bpf_map_push_elem(&c25_free, &slot, 0);
+		c25_slot_put(s->tick, f, slot);
 		break;
 	case C25_FLOW_REVOKED:
 		c25_flow_end(f);
@@ -232,7 +272,7 @@ static long c25_sweep_slot(__u32 i, struct c25_sweep *s)
 static int c25_tick_run(void *map, int *key, struct c25_tick *t)
 {
 	__u64 period = C25_SWEEP_PERIOD;
-	struct c25_sweep s = { 0 };
+	struct c25_sweep s = { .tick = t };
 
 	t->now = bpf_ktime_get_boot_ns() / C25_NSEC_PER_SEC;
 	s.now = t->now;
@@ -255,9 +295,11 @@ static __always_inline long c25_slot_take(__u32 *slot)
 {
 	struct c25_tick *tick = c25_clock();
 
-	if (!bpf_map_pop_elem(&c25_free, slot))
+	if (!tick)
+		return -1;
+	if (!c25_slot_pop(tick, slot))
 		return 0;
-	if (!tick || tick->high >= c25_max_flows)
+	if (tick->high >= c25_max_flows)
 		return -1;
 	*slot = __sync_fetch_and_add(&tick->high, 1);
 	return *slot < c25_max_flows ? 0 : -1;
@@ -304,17 +346,50 @@ struct c25_probe {
 	__u32 taken; /* no ports to choose from, and the addresses are another flow's */
 };
 
+static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
+{
+	__u32 range = c25_nat_hi - c25_nat_lo + 1;
+
+	return bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
+}
+
+/* Both ends have said that they are done. */
+static __always_inline int c25_flow_closed(const struct c25_flow *f)
+{
+	__u8 both = f->tcp_flags[C25_OUT] & f->tcp_flags[C25_BACK];
+	__u8 any = f->tcp_flags[C25_OUT] | f->tcp_flags[C25_BACK];
+
+	return f->out.proto == IPPROTO_TCP && f->state == C25_FLOW_CLOSING &&
+	       (both & TCP_FIN || any & TCP_RST);
+}
+
+/* No port is free: one whose connection is over is used again before its time (RFC 6191). */
+static long c25_probe_closed(__u32 i, struct c25_probe *pr)
+{
+	__u32 slot = pr->slot;
+	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot), *old;
+	struct c25_flow_ref ref = { .slot = slot };
+
+	if (!f)
+		return 1;
+	f->in.dport = c25_probe_at(pr, i);
+	old = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &f->in));
+	if (!old || !c25_flow_closed(old) || !c25_flow_end(old))
+		return 0;
+	pr->found = !bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST);
+	return pr->found;
+}
+
 static long c25_probe_port(__u32 i, struct c25_probe *pr)
 {
-	__u32 range = c25_nat_hi - c25_nat_lo + 1, slot = pr->slot;
+	__u32 slot = pr->slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
 	struct c25_flow_ref ref = { .slot = slot };
-	__be16 port;
+	__be16 port = c25_probe_at(pr, i);
 	long err;
 
 	if (!f)
 		return 1;
-	port = bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
 	if (c25_has_ports(&f->in))
 		f->in.dport = port;
 	else if (c25_is_echo(&f->in))
@@ -397,6 +472,8 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 	pr.step = 1 + (pr.start >> 20);
 	pr.start %= c25_nat_hi - c25_nat_lo + 1;
 	bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
+	if (!pr.found && p->t.proto == IPPROTO_TCP)
+		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
 	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
 		f->state = C25_FLOW_ENDED;

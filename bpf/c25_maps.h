@@ -218,13 +218,6 @@ struct {
 	__uint(max_entries, 1);
 } c25_frag_works SEC(".maps");
 
-/* Slots whose flow ended; a slot never used is taken from c25_tick.high. */
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__type(value, __u32);
-	__uint(max_entries, 262144); /* set at load */
-} c25_free SEC(".maps");
-
 /* DNS taken on the pods' devices. */
 
 struct {

@@ -204,7 +204,8 @@ struct c25_flow {
 	__u64 packets[2]; /* out, back */
 	__u64 bytes[2];
 	__u8 tcp_flags[2]; /* OR of those seen, out and back */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 next; /* FREE: the next free slot plus 1; 0: none */
 };
 
 /* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
@@ -254,6 +255,7 @@ struct c25_tick {
 	__u64 now;    /* seconds of CLOCK_BOOTTIME, at most one period old */
 	__u32 cursor; /* next slot of c25_flows to look at */
 	__u32 high;   /* slots ever used: the sweep need not go further */
+	__u64 free;   /* lower half: the first free slot plus 1, 0: none; upper half: a count */
 };
 
 struct c25_count {
@@ -384,7 +386,7 @@ _Static_assert(sizeof(struct c25_flow) == 152, "layout");
 _Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
 _Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
 _Static_assert(sizeof(struct c25_early) == 2100, "layout");
-_Static_assert(sizeof(struct c25_tick) == 32, "layout");
+_Static_assert(sizeof(struct c25_tick) == 40, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");

@@ -34,7 +34,6 @@ static const struct {
 	{ "c25_flow_out", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_flow_in", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_flows", CONNECTOR | PER_FLOW | FLOWS },
-	{ "c25_free", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_held", CONNECTOR | FLOWS },
 	{ "c25_names", DNS },
 	{ "c25_dns_to", DNS },
@@ -299,10 +298,11 @@ static int rewind_slots(const struct tables *t)
 	err = bpf_map_lookup_elem(bpf_map__fd(map), &(uint32_t){ 0 }, &tick);
 	if (err)
 		return err;
-	if (!tick.high && !tick.cursor)
+	if (!tick.high && !tick.cursor && !tick.free)
 		return 0;
 	tick.high = 0;
 	tick.cursor = 0;
+	tick.free = 0;
 	return bpf_map_update_elem(bpf_map__fd(map), &(uint32_t){ 0 }, &tick, BPF_ANY);
 }
 

@@ -124,7 +124,7 @@ Test(datapath, a_first_start_pins_every_map_and_removal_leaves_nothing)
 		cr_assert_neq(map_id(maps_name(id)), 0, "%s", maps_name(id));
 		cr_assert_geq(datapath_maps(d)->fd[id], 0);
 	}
-	cr_assert_neq(map_id("c25_free"), 0);
+	cr_assert_neq(map_id("c25_held"), 0);
 	cr_assert_eq(stat(PIN, &st), 0);
 	cr_assert_eq(st.st_mode & 07777, 0700);
 	datapath_free(d);
@@ -229,7 +229,7 @@ Test(datapath, a_node_makes_only_the_tables_of_its_roles)
 	d = start_cfg(cfg);
 	cr_assert_eq(datapath_maps(d)->fd[MAP_FLOWS], -1);
 	cr_assert_eq(map_id("c25_flows"), 0);
-	cr_assert_eq(map_id("c25_free"), 0);
+	cr_assert_eq(map_id("c25_held"), 0);
 	magic = map_id("c25_magic");
 	cr_assert_neq(magic, 0);
 	datapath_free(d);
@@ -281,11 +281,11 @@ Test(datapath, a_flow_table_missing_takes_the_others_along)
 	leave_pins(false);
 	flows = map_id("c25_flows");
 	mappings = map_id("c25_mappings");
-	cr_assert_eq(unlink(PIN "/maps/c25_free"), 0);
+	cr_assert_eq(unlink(PIN "/maps/c25_held"), 0);
 	leave_pins(false);
 	cr_assert_neq(map_id("c25_flows"), flows);
 	cr_assert_eq(map_id("c25_mappings"), mappings);
-	cr_assert_neq(map_id("c25_free"), 0);
+	cr_assert_neq(map_id("c25_held"), 0);
 }
 
 Test(datapath, another_layout_is_refused_and_left_running)

@@ -9,7 +9,7 @@
 #ifndef C25_DNS_H
 #define C25_DNS_H
 
-#include "c25_dns_refuse.h"
+#include "c25_dns_answer.h"
 
 #define TC_ACT_OK 0
 #define DNS_PORT  53
@@ -59,9 +59,10 @@ static __always_inline int c25_dns_given(struct __sk_buff *skb, const __u32 l2, 
 static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
 				       __u32 flags)
 {
-	__u32 key = p->v6 ? C25_SOCK_UDP6 : C25_SOCK_UDP4, keep = 0, len;
+	__u32 key = p->v6 ? C25_SOCK_UDP6 : C25_SOCK_UDP4, keep = 0, len, alive;
 	struct bpf_sock *sk;
 	__be16 field;
+	int verdict;
 	long err;
 
 	if (bpf_skb_load_bytes(skb, p->l4 + 4, &field, sizeof(field)))
@@ -74,6 +75,15 @@ static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, st
 	if (!keep)
 		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
 
+	sk = bpf_map_lookup_elem(&c25_socks, &key);
+	alive = !!sk;
+	if (sk)
+		bpf_sk_release(sk);
+	if (!c25_is_marked(skb)) {
+		verdict = c25_dns_answer(skb, l2, p, len << 16 | keep, alive);
+		if (verdict)
+			return verdict;
+	}
 	sk = bpf_map_lookup_elem(&c25_socks, &key);
 	if (sk) {
 		err = flags & C25_PORT_BRIDGED ? 0 : bpf_sk_assign(skb, sk, 0);

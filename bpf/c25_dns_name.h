@@ -75,28 +75,38 @@ static long c25_label_next(__u32 i, __u64 *whole)
 }
 
 /* Eight bytes at once; what was read is long enough for the last word to reach beyond the name. */
+static __always_inline int c25_same_name(const __u8 *asked, const __u8 *held, __u32 len)
+{
+	__u64 differ = 0;
+
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < C25_NAME_LEN; i += 8) {
+		__u64 word = c25_lower8(*(c25_u64 *)(asked + i)) ^ *(c25_u64 *)(held + i);
+
+		if (i >= len)
+			break;
+		if (len - i < 8)
+			word = word << (64 - 8 * (len - i)); /* little-endian */
+		differ |= word;
+	}
+	return !differ;
+}
+
+/* Global functions, these: the verifier goes through them once, and not for each caller. */
 __noinline int c25_name_equal(__u32 at, __u64 hash)
 {
 	struct c25_question *q = c25_question_of();
 	struct c25_name *name = bpf_map_lookup_elem(&c25_names, &hash);
-	const __u8 *s;
 
-	if (!q || !name)
-		return 0;
-	s = q->raw + (at & 0xff);
-#pragma clang loop unroll(full)
-	for (__u32 i = 0; i < C25_NAME_LEN; i += 8) {
-		__u64 differ;
+	return q && name && c25_same_name(q->raw + (at & 0xff), name->wire, name->len);
+}
 
-		if (i >= name->len)
-			break;
-		differ = c25_lower8(*(c25_u64 *)(s + i)) ^ *(c25_u64 *)(name->wire + i);
-		if (name->len - i < 8)
-			differ = differ << (64 - 8 * (name->len - i)); /* little-endian */
-		if (differ)
-			return 0;
-	}
-	return 1;
+__noinline int c25_answer_equal(__u64 hash)
+{
+	struct c25_question *q = c25_question_of();
+	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
+
+	return q && a && c25_same_name(q->raw, a->wire, a->len);
 }
 
 static long c25_suffix_next(__u32 i, struct c25_match *m)
@@ -157,6 +167,7 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	m.hash = c25_name_start(c25_cookie);
 	m.len = at;
 	bpf_loop(at, c25_suffix_next, &m, 0);
+	q->hash = m.hash;
 	return m.taken ? DNS_HEADER + at + 5 : 0;
 }
 

@@ -258,13 +258,31 @@ struct {
 	__uint(max_entries, C25_SOCK_MAX);
 } c25_socks SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u64); /* c25_name_step() */
+	__type(value, struct c25_answer);
+	__uint(max_entries, 8192);
+} c25_answers SEC(".maps");
+
+/* Connectors known not to answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32); /* c25_peers */
+	__type(value, __u32);
+	__uint(max_entries, C25_MAX_PEERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_down SEC(".maps");
+
 /* A question's name as it came, and where its labels start. What the loops count with is here, as
  * indices: of a number that it may know, the verifier allows none without CAP_PERFMON. */
 struct c25_question {
 	__u8 raw[512];
 	__u8 label[128];
 	__u32 at;
-	__u32 n; /* labels that start before `at` */
+	__u32 n;      /* labels that start before `at` */
+	__u64 hash;   /* of the whole name */
+	__u8 opt[16]; /* to answer with; zeroes behind it */
 };
 
 struct {

@@ -302,6 +302,32 @@ struct c25_name {
 	__u32 flags;
 };
 
+/*
+ * c25_answers: answers that the programs give themselves, by c25_name_step() over the name and
+ * then the type's low byte. Good only where each magic address in it still has a live mapping whose
+ * connector is not in c25_down.
+ */
+#define C25_ANSWER_MAX   8
+#define C25_ANSWER_GRACE 300 /* seconds, with no daemon, beyond the TTL */
+#define C25_ANSWER_STALE 5   /* the TTL said in that time */
+#define C25_RR4          16  /* bytes of a record, its owner a pointer to the question */
+#define C25_RR6          28
+#define C25_RR_TTL       6
+
+struct c25_answer {
+	struct c25_addr server; /* who was asked: another one may know better */
+	struct c25_addr magic[C25_ANSWER_MAX];
+	__u64 ends;                             /* its TTL is over */
+	__u64 renewed;                          /* a question was let through to renew it */
+	__u32 ttl;                              /* at first */
+	__u32 n;                                /* addresses */
+	__u32 len;                              /* of the name */
+	__u16 type;                             /* A or AAAA */
+	__u16 flags;                            /* AA and RA, as the server set them; host order */
+	__u8 records[C25_ANSWER_MAX * C25_RR6]; /* their TTLs are filled in; zeroes behind them */
+	__u8 wire[C25_NAME_LEN];                /* the name as in struct c25_name */
+};
+
 /* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
 #define C25_DNS_TO_PASS 0
 #define C25_DNS_TO_TAKE 1
@@ -362,6 +388,7 @@ _Static_assert(sizeof(struct c25_tick) == 32, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
+_Static_assert(sizeof(struct c25_answer) == 656, "layout");
 _Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*
@@ -410,6 +437,8 @@ _Static_assert(sizeof(struct c25_name) == 264, "layout");
 	X(DNS_TCP_TAKEN, 0, "DNS over TCP, given to the daemon")                                   \
 	X(DNS_TCP_OTHER, 0, "DNS over TCP that is not the daemon's, left alone")                   \
 	X(DNS_REFUSED, 0, "no daemon: question for a configured name answered REFUSED")            \
+	X(DNS_ANSWERED, 0, "DNS question for a leased name answered by the kernel")                \
+	X(DNS_STALE, 0, "no daemon: answered by the kernel beyond the TTL, within the grace")      \
 	X(DNS_OPEN, 0, "no daemon: question for a configured name let go on")                      \
 	X(DNS_CLOSED, 1, "no daemon: question for a configured name that could not be answered")   \
 	X(INTERNAL, 1, "a kernel helper failed")

@@ -234,6 +234,14 @@ static void dropped(void *ctx, struct dns_query *query)
 	free(h);
 }
 
+static void served(void *ctx, const struct c25_addr *server, const struct dns_question *q,
+		   const struct dns_plan *plan, uint16_t flags)
+{
+	struct client *c = ctx;
+
+	dns_answers_note(&c->answers, server, q, plan, flags, client_now_s());
+}
+
 static bool ask(void *ctx, struct dns_query *query, size_t app, const struct dns_question *q,
 		const uint8_t *msg, size_t len)
 {
@@ -248,6 +256,7 @@ static void unask(void *ctx, struct dns_query *query)
 }
 
 static const struct dns_proxy_ops proxy_ops = {
+	.served = served,
 	.match = match,
 	.answered = answered,
 	.dropped = dropped,
@@ -343,6 +352,8 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 	if (!err)
 		err = dns_proxy_new(&c->proxy, deps->loop, &proxy_ops, c, config->dns_upstream.v,
 				    config->dns_upstream.n);
+	if (!err)
+		err = dns_answers_init(&c->answers, deps->maps);
 	if (!err)
 		err = client_restore(c);
 	if (err)

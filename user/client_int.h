@@ -4,6 +4,7 @@
 #define CLIENT_INT_H
 
 #include "client.h"
+#include "dns_answers.h"
 #include "domains.h"
 
 /* What the netmap in force says of one app. */
@@ -32,6 +33,7 @@ struct client {
 	struct c25_addr sweep_at; /* the next lease to look at */
 	struct request *requests;
 	struct request *unsent; /* those of them that could not be made */
+	struct dns_answers answers;
 	struct client_stats stats;
 	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };

@@ -72,6 +72,7 @@ void client_end_lease(struct client *c, struct lease *l)
 	maps_lease_put(c->deps.maps, &magic, &record);
 	quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	dns_answers_drop(&c->answers, l->domain, addr_is4(&magic));
 	if (c->deps.wg)
 		wg_sync_drop(c->deps.wg, &l->transit);
 	l->state = C25_LEASE_QUARANTINE;

@@ -285,6 +285,7 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 	struct client *c = ctx;
 	const char *id = peers_id(c->deps.peers, connector);
 
+	dns_answers_health(&c->answers, connector, healthy);
 	if (healthy)
 		log_info("connector %s answers", id);
 	else

@@ -40,6 +40,8 @@ static const struct {
 	{ "c25_dns_to", DNS },
 	{ "c25_dns_ports", DNS },
 	{ "c25_socks", DNS },
+	{ "c25_answers", DNS },
+	{ "c25_down", DNS },
 	{ "c25_questions", DNS | REPLACEABLE },
 	{ "c25_frags", CONNECTOR | REPLACEABLE },
 	{ "c25_early", CONNECTOR | REPLACEABLE },

@@ -36,6 +36,10 @@ struct dns_proxy_ops {
 			 const struct dns_question *q, struct dns_plan *plan);
 	/* The query is gone before it was finished: forget it. */
 	void (*dropped)(void *ctx, struct dns_query *query);
+	/* May be NULL. An intercepted question, claimed, was answered so; `server` had been asked.
+	 * `flags`: the answer's, host order. */
+	void (*served)(void *ctx, const struct c25_addr *server, const struct dns_question *q,
+		       const struct dns_plan *plan, uint16_t flags);
 	/* Which families can be lent now. */
 	void (*families)(void *ctx, bool *has4, bool *has6);
 	/*

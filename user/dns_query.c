@@ -112,6 +112,11 @@ static void query_write(struct dns_query *q)
 
 	len = dns_rewrite_write(p->scratch, reply_max(&q->question, q->client_tcp), q->plan,
 				&q->question, q->msg, q->len, q->answer, q->answer_len);
+	if (q->original && p->ops->served) {
+		struct c25_addr server = sock_addr((const struct sockaddr *)&q->original->addr);
+
+		p->ops->served(p->ctx, &server, &q->question, q->plan, dns_flags(p->scratch));
+	}
 	if (action == DNS_PLAN_PASS)
 		count = &p->stats.negative;
 	else if ((dns_flags(p->scratch) & DNS_RCODE) == DNS_RCODE_SERVFAIL)

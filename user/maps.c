@@ -39,6 +39,8 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_NAMES] = { sizeof(uint64_t), sizeof(struct c25_name) },
 	[MAP_DNS_TO] = { sizeof(struct c25_net_key), sizeof(uint32_t) },
 	[MAP_DNS_PORTS] = { sizeof(uint32_t), sizeof(struct c25_dns_port) },
+	[MAP_ANSWERS] = { sizeof(uint64_t), sizeof(struct c25_answer) },
+	[MAP_DOWN] = { sizeof(uint32_t), sizeof(uint32_t) },
 	[MAP_SOCKS] = { sizeof(uint32_t), sizeof(uint32_t) },
 };
 
@@ -356,6 +358,26 @@ int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_d
 int maps_dns_port_del(const struct maps *m, uint32_t ifindex)
 {
 	return del(m, MAP_DNS_PORTS, &ifindex);
+}
+
+int maps_answer_put(const struct maps *m, uint64_t hash, const struct c25_answer *v)
+{
+	return put(m, MAP_ANSWERS, &hash, v);
+}
+
+int maps_answer_del(const struct maps *m, uint64_t hash)
+{
+	return del(m, MAP_ANSWERS, &hash);
+}
+
+int maps_down_put(const struct maps *m, uint32_t peer)
+{
+	return put(m, MAP_DOWN, &peer, &(uint32_t){ 1 });
+}
+
+int maps_down_del(const struct maps *m, uint32_t peer)
+{
+	return del(m, MAP_DOWN, &peer);
 }
 
 int maps_sock_put(const struct maps *m, enum c25_sock which, int fd)

@@ -36,6 +36,8 @@
 	X(NAMES, names)                                                                            \
 	X(DNS_TO, dns_to)                                                                          \
 	X(DNS_PORTS, dns_ports)                                                                    \
+	X(ANSWERS, answers)                                                                        \
+	X(DOWN, down)                                                                              \
 	X(SOCKS, socks)
 
 enum map_id {
@@ -95,13 +97,18 @@ int maps_mapping_get(const struct maps *m, const struct c25_mapping_key *k,
 		     struct c25_mapping *out);
 int maps_mapping_del(const struct maps *m, const struct c25_mapping_key *k);
 
-/* Names whose questions are taken, by their hash; destinations; bridge ports; own sockets. */
+/* Names whose questions are taken, by their hash; destinations; bridge ports; answers, by the hash
+ * of name and type; connectors that do not answer; own sockets. */
 int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v);
 int maps_name_del(const struct maps *m, uint64_t hash);
 int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what);
 int maps_dns_to_del(const struct maps *m, const struct prefix *p);
 int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_dns_port *v);
 int maps_dns_port_del(const struct maps *m, uint32_t ifindex);
+int maps_answer_put(const struct maps *m, uint64_t hash, const struct c25_answer *v);
+int maps_answer_del(const struct maps *m, uint64_t hash);
+int maps_down_put(const struct maps *m, uint32_t peer);
+int maps_down_del(const struct maps *m, uint32_t peer);
 int maps_sock_put(const struct maps *m, enum c25_sock which, int fd);
 
 /* Every entry of a hash, trie or array, in batches where the kernel has them. `each` gets
@@ -116,7 +123,7 @@ int maps_flow_each(const struct maps *m,
 /* Summed over CPUs; out[C25_REASON_MAX]. */
 int maps_reasons(const struct maps *m, struct c25_count *out);
 
-/* Entries in use, counted, and the map's size. Not for EVENTS and SOCKS: -EOPNOTSUPP. */
+/* Entries in use, counted, and the map's size. Not for EVENTS, SOCKS and ANSWERS: -EOPNOTSUPP. */
 int maps_fill(const struct maps *m, enum map_id id, uint64_t *used, uint64_t *size);
 
 const char *maps_reason_name(enum c25_reason r); /* "client_out" */

@@ -2,6 +2,7 @@
 /* DNS on the pods' devices, with no daemon: what is let go, and what is refused where it stands. */
 #include "packet.h"
 
+#include "dns_answers.h"
 #include "dns_name.h"
 #include "dns_names.h"
 #include "domains.h"
@@ -423,6 +424,261 @@ Test(packets_dns, a_new_netmap_takes_old_names_out)
 	cr_assert(taken("www.example.com"));
 	cr_assert_not(taken("example.org"));
 	cr_assert_not(taken("self.example.com"));
+	bench_close(&b);
+}
+
+/* Answers of the kernel. */
+
+static void set_clock(uint64_t now)
+{
+	struct c25_tick t = { .now = now };
+	uint32_t zero = 0;
+
+	put(b.skel->maps.c25_tick, &zero, &t);
+}
+
+/* As if the daemon had answered so: `n` magic addresses, each of a living mapping. */
+static void note(const char *name, uint16_t type, size_t n, bool v6_server, uint32_t ttl)
+{
+	struct dns_plan *plan = calloc(1, sizeof(*plan));
+	struct dns_question q = { .type = type, .class_ = 1 };
+	struct dns_answers a = { .cookie = COOKIE };
+	struct c25_addr server = addr_of(v6_server ? SERVER6 : SERVER4);
+	struct maps m = bench_maps();
+
+	m.fd[MAP_ANSWERS] = bpf_map__fd(b.skel->maps.c25_answers);
+	a.maps = &m;
+	q.name_len = (uint8_t)dns_name_wire(q.name, name);
+	plan->action = DNS_PLAN_REWRITE;
+	plan->n_addrs = n;
+	for (size_t i = 0; i < n; i++) {
+		struct dns_plan_addr *p = &plan->addrs[i];
+
+		p->magic = addr_of(type == DNS_TYPE_A ? MAGIC4 : MAGIC6);
+		p->magic.b[14] = (uint8_t)i;
+		p->state = DNS_ADDR_GRANTED;
+		p->ttl = ttl + (uint32_t)i;
+		put(b.skel->maps.c25_magic, &p->magic, &(struct c25_magic){ .peer = PEER });
+	}
+	dns_answers_note(&a, &server, &q, plan, DNS_RA | DNS_AA, 1000);
+	free(plan);
+}
+
+static struct message ask_type(const char *name, uint16_t type, size_t edns)
+{
+	struct message m = message_of(name, edns);
+
+	m.b[m.question - 3] = (uint8_t)type;
+	if (edns) {
+		memset(m.b + m.question, 0, 11);
+		m.b[m.question + 2] = DNS_TYPE_OPT;
+		m.b[m.question + 3] = 0x10;
+		m.b[m.question + 7] = 0x80;
+		m.b[m.question + 10] = (uint8_t)(edns - 11);
+	}
+	return m;
+}
+
+static struct packet answer_of(const struct message *m, struct message *out, uint16_t type,
+			       size_t n, bool edns, uint32_t ttl, bool v6)
+{
+	struct packet p = refusal(m, out, v6);
+
+	out->b[2] = 0x85;
+	out->b[3] = 0x90;
+	out->b[7] = (uint8_t)n;
+	out->len = m->question;
+	for (size_t i = 0; i < n; i++) {
+		struct c25_addr magic = addr_of(type == DNS_TYPE_A ? MAGIC4 : MAGIC6);
+		size_t len = type == DNS_TYPE_A ? 4 : 16;
+		uint8_t *r = out->b + out->len;
+
+		magic.b[14] = (uint8_t)i;
+		memset(r, 0, 12);
+		r[0] = 0xc0;
+		r[1] = 12;
+		r[3] = (uint8_t)type;
+		r[5] = 1;
+		r[8] = (uint8_t)(ttl >> 8);
+		r[9] = (uint8_t)ttl;
+		r[11] = (uint8_t)len;
+		memcpy(r + 12, magic.b + 16 - len, len);
+		out->len += 12 + len;
+	}
+	if (edns) {
+		static const uint8_t opt[11] = { 0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0x80 };
+
+		out->b[11] = 1;
+		memcpy(out->b + out->len, opt, 11);
+		out->len += 11;
+	}
+	p.len = out->len;
+	return p;
+}
+
+Test(packets_dns, leased_names_are_answered_where_they_stand)
+{
+	static const char *const names[] = { "example.com", "a.example.net", "ab.example.net" };
+	static const size_t edns[] = { 0, 11, 12, 23, 64 };
+	uint64_t counted = 0;
+
+	OPEN();
+	set_clock(1100);
+	for (size_t i = 0; i < 3 * 5 * 8 * 4; i++) {
+		uint16_t type = i & 1 ? DNS_TYPE_AAAA : DNS_TYPE_A;
+		bool v6 = i & 2;
+		size_t n = 1 + i / 4 % 8, extra = edns[i / 32 % 5];
+		const char *name = names[i / 160];
+		struct message m = ask_type(name, type, extra), keep;
+		struct packet p = question(&m, v6), want;
+		struct outcome o;
+
+		note(name, type, n, v6, 300);
+		want = answer_of(&m, &keep, type, n, extra, 200, v6);
+		p.no_csum = want.no_csum = !v6 && i & 4;
+		o = dns_in(p);
+		cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+		expect_reason(&b, DNS_ANSWERED, ++counted);
+		expect_bytes(&o, want);
+	}
+	bench_close(&b);
+}
+
+static bool is_answered(const struct message *m)
+{
+	uint64_t before = bench_reason(&b, C25_REASON_DNS_ANSWERED).packets +
+			  bench_reason(&b, C25_REASON_DNS_STALE).packets;
+
+	dns_in(question(m, false));
+	return bench_reason(&b, C25_REASON_DNS_ANSWERED).packets +
+		       bench_reason(&b, C25_REASON_DNS_STALE).packets >
+	       before;
+}
+
+Test(packets_dns, the_case_of_a_question_is_kept)
+{
+	struct message m = message_as_written("eXamPle.COM"), keep;
+	struct packet want;
+	struct outcome o;
+
+	OPEN();
+	set_clock(1000);
+	note("example.com", DNS_TYPE_A, 1, false, 300);
+	o = dns_in(question(&m, false));
+	want = answer_of(&m, &keep, DNS_TYPE_A, 1, false, 300, false);
+	expect_bytes(&o, want);
+	bench_close(&b);
+}
+
+Test(packets_dns, an_answer_ends_after_its_time_and_the_grace)
+{
+	struct message m = ask_type("example.com", DNS_TYPE_A, 0), keep;
+	struct packet want = answer_of(&m, &keep, DNS_TYPE_A, 2, false, C25_ANSWER_STALE, false);
+	struct outcome o;
+
+	OPEN();
+	note("example.com", DNS_TYPE_A, 2, false, 300);
+	set_clock(1299);
+	cr_assert(is_answered(&m));
+	expect_reason(&b, DNS_ANSWERED, 1);
+	set_clock(1300);
+	o = dns_in(question(&m, false));
+	expect_reason(&b, DNS_STALE, 1);
+	expect_bytes(&o, want);
+	set_clock(1299 + C25_ANSWER_GRACE);
+	cr_assert(is_answered(&m));
+	set_clock(1300 + C25_ANSWER_GRACE);
+	cr_assert_not(is_answered(&m));
+	expect_reason(&b, DNS_REFUSED, 1);
+	bench_close(&b);
+}
+
+Test(packets_dns, an_answer_is_given_only_while_each_address_leads_somewhere)
+{
+	struct message m = ask_type("example.com", DNS_TYPE_A, 0);
+	struct c25_addr last = addr_of(MAGIC4);
+	uint32_t peer = PEER;
+
+	OPEN();
+	set_clock(1000);
+	note("example.com", DNS_TYPE_A, 8, false, 300);
+	cr_assert(is_answered(&m));
+	put(b.skel->maps.c25_down, &peer, &peer);
+	cr_assert_not(is_answered(&m));
+	bpf_map_delete_elem(bpf_map__fd(b.skel->maps.c25_down), &peer);
+	cr_assert(is_answered(&m));
+	last.b[14] = 7;
+	put(b.skel->maps.c25_magic, &last, &(struct c25_magic){ .flags = C25_MAGIC_DEAD });
+	cr_assert_not(is_answered(&m));
+	bpf_map_delete_elem(bpf_map__fd(b.skel->maps.c25_magic), &last);
+	cr_assert_not(is_answered(&m));
+	bench_close(&b);
+}
+
+Test(packets_dns, what_is_asked_otherwise_is_not_answered)
+{
+	struct message m;
+
+	OPEN();
+	set_clock(1000);
+	note("example.com", DNS_TYPE_A, 1, false, 300);
+	m = ask_type("example.com", DNS_TYPE_A, 11);
+	cr_assert(is_answered(&m));
+	m.b[m.question + 6] = 1;
+	cr_assert_not(is_answered(&m), "EDNS of another version");
+	m = ask_type("example.com", DNS_TYPE_A, 11);
+	m.b[m.question + 2] = 250;
+	cr_assert_not(is_answered(&m), "TSIG");
+	m = ask_type("example.com", DNS_TYPE_A, 11);
+	m.b[m.question + 10] = 1;
+	cr_assert_not(is_answered(&m), "an OPT cut short");
+	m = ask_type("example.com", DNS_TYPE_A, 11);
+	m.b[11] = 2;
+	cr_assert_not(is_answered(&m), "two records more");
+	m = ask_type("example.com", DNS_TYPE_A, 11);
+	m.b[11] = 0;
+	cr_assert_not(is_answered(&m), "bytes of no record");
+	m = ask_type("example.com", DNS_TYPE_AAAA, 0);
+	cr_assert_not(is_answered(&m), "another type");
+	m = ask_type("example.com", DNS_TYPE_A, 0);
+	m.b[m.question - 1] = 3;
+	cr_assert_not(is_answered(&m), "another class");
+	m = ask_type("a.example.net", DNS_TYPE_A, 0);
+	cr_assert_not(is_answered(&m), "another name");
+	m = ask_type("example.com", DNS_TYPE_A, 0);
+	note("example.com", DNS_TYPE_A, 1, true, 300);
+	cr_assert_not(is_answered(&m), "another server");
+	note("example.com", DNS_TYPE_A, 1, false, 0);
+	cr_assert_not(is_answered(&m), "an answer for no time");
+	note("example.com", DNS_TYPE_A, 9, false, 300);
+	cr_assert_not(is_answered(&m), "nine addresses");
+	note("example.com", DNS_TYPE_A, 8, false, 300);
+	cr_assert(is_answered(&m));
+	bench_close(&b);
+}
+
+Test(packets_dns, with_a_daemon_one_question_a_second_renews_an_ending_answer)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct message m = ask_type("example.com", DNS_TYPE_A, 0);
+	uint32_t key = C25_SOCK_UDP4, value = (uint32_t)fd;
+
+	OPEN();
+	cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	put(b.skel->maps.c25_socks, &key, &value);
+	note("example.com", DNS_TYPE_A, 1, false, 80);
+	set_clock(1068);
+	cr_assert(is_answered(&m));
+	for (uint64_t now = 1069; now < 1080; now++) {
+		set_clock(now);
+		cr_assert_not(is_answered(&m), "%lu", now);
+		cr_assert(is_answered(&m), "%lu", now);
+	}
+	set_clock(1080);
+	cr_assert_not(is_answered(&m));
+	cr_assert_not(is_answered(&m));
+	close(fd);
 	bench_close(&b);
 }
 

@@ -8,6 +8,7 @@ name250=$(printf 'a%.0s' $(seq 1 63)).$(printf 'b%.0s' $(seq 1 63)).$(printf 'c%
 { # the record of a name of 250 characters
 	standard_zones
 	echo "$name250 A 203.0.113.77" >>"$dir/example.net.zone"
+	echo 'brief 4 A 203.0.113.88' >>"$dir/example.net.zone"
 	echo "example.com A 198.51.100.203" >>"$dir/example.org.zone"
 }
 # More servers than the daemon keeps at once.
@@ -87,6 +88,37 @@ for round in 1 2; do
 done
 check_eq "each of 81 servers answers in its own name, twice" 0 $wrong
 
+# Leased names: answered by the kernel.
+short brief.example.net A >/dev/null
+taken_before=$(seen)
+answered=$(reason client dns_answered)
+check_match "a leased name's answer" "HoSt\.eXample\.net\..*$(short host.example.net A)" \
+	"$(ask HoSt.eXample.net A +noall +answer)"
+check_eq "keeps its address with EDNS and without" "$(short host.example.net A)" \
+	"$(short host.example.net A +noedns)"
+check_match "has an OPT where the question has one" 'EDNS: version: 0, flags: do; udp: 1232' \
+	"$(ask host.example.net A +dnssec)"
+check_eq "has none where it has none" '' "$(ask host.example.net A +noedns | grep EDNS)"
+runs_down() { [ "$(ask host.example.net A +noall +answer | awk '{ print $2 }')" -lt 299 ]; }
+check "its time runs down" wait_for 5 runs_down
+check_match "an AAAA record too" '^fd25:a:' "$(short example.com AAAA && short example.com AAAA)"
+check "the kernel gave these answers" [ "$(reason client dns_answered)" -ge $((answered + 6)) ]
+check "and the daemon saw little of it" [ "$(seen)" -le $((taken_before + 3)) ]
+answered=$(reason client dns_answered)
+check_eq "30 addresses are the daemon's to answer" 30 "$(short many.example.net A +bufsize=4096 | wc -l)"
+short host.example.net TXT >/dev/null
+short host.example.net A +tcp >/dev/null
+check_eq "and what is no plain question for addresses" "$answered" "$(reason client dns_answered)"
+wrong=0
+taken_before=$(seen)
+for _ in $(seq 1 60); do
+	[[ $(short brief.example.net A) == 198.18.* ]] || wrong=$((wrong + 1))
+	sleep 0.1
+done
+check_eq "an answer that is asked for is renewed before it ends" 0 $wrong
+renewals=$(($(seen) - taken_before))
+check "by few questions" [ "$renewals" -ge 1 -a "$renewals" -le 12 ]
+
 # glibc's own resolver.
 mkdir -p "$dir/etc"
 printf 'nameserver 192.0.2.53\n' >"$dir/etc/resolv.conf"
@@ -134,25 +166,43 @@ netmap
 removed() { [ "$(short example.org A)" = 198.51.100.202 ]; }
 check "a domain removed is let go" wait_for 5 removed
 
+# A connector that does not answer.
+short example.com A >/dev/null
+conn25_stop connector KILL 2>/dev/null
+check "the client notices" wait_for 10 grep -q 'connector does not answer' "$dir/client.log"
+answered=$(reason client dns_answered)
+check_eq "the kernel gives no address behind a connector that is down" SERVFAIL \
+	"$(status example.com A)"
+check_eq "none at all" "$answered" "$(reason client dns_answered)"
+conn25_start connector
+back() { [ "$(short example.com A)" = "$magic4" ] && [ "$(reason client dns_answered)" -gt "$answered" ]; }
+check "when it is back it does again" wait_for 10 back
+
 # The daemon dies.
+short example.com A >/dev/null
+brief=$(short brief.example.net A)
 conn25_stop client KILL 2>/dev/null
+sleep 5
 check_eq "with the daemon killed other names go on" 198.51.100.202 "$(short example.org A)"
 check_eq "over TCP too" 198.51.100.202 "$(short example.org A +tcp)"
-check_eq "a configured name is refused" REFUSED "$(status example.com A)"
-check_eq "over IPv6 too" REFUSED "$(dns=2001:db8:2::53 status example.com A)"
-check_eq "without EDNS" REFUSED "$(status example.com A +noedns)"
+check_eq "a configured name that was not asked for is refused" REFUSED "$(status n1.example.net A)"
+check_eq "over IPv6 too" REFUSED "$(dns=2001:db8:2::53 status n1.example.net A)"
+check_eq "without EDNS" REFUSED "$(status n1.example.net A +noedns)"
+check_eq "a leased name goes on being answered" "$magic4" "$(short example.com A)"
+check_eq "beyond its time as well, for a while" "$brief" "$(short brief.example.net A)"
 check_eq "with a name of odd length" REFUSED "$(status oddly.example.net A)"
 check_eq "a configured name over TCP has no answer" '' "$(status example.com A +tcp)"
 check_match "traffic to its address goes on" 'at 198\.51\.100\.200' \
 	"$(in_ns pod curl -sS --max-time 5 -H 'Host: example.com' "http://$magic4/")"
 start_client
+check "what was answered beyond its time was counted" [ "$(reason client dns_stale)" -ge 1 ]
 check_eq "after a restart the name has its address again" "$magic4" "$(short example.com A)"
 check_eq "over TCP as well" "$magic4" "$(short example.com A +tcp)"
 
 conn25_stop client KILL 2>/dev/null
 start_client --dns-fail open
 conn25_stop client KILL 2>/dev/null
-check_eq "with --dns-fail open the question goes on" 198.51.100.200 "$(short example.com A)"
+check_eq "with --dns-fail open the question goes on" 203.0.113.2 "$(short n1.example.net A)"
 check_eq "over TCP too" 198.51.100.200 "$(short example.com A +tcp)"
 
 # Without --dns-intercept-to all servers are meant but the upstreams.

@@ -117,14 +117,20 @@ in_ns internet iperf3 -s -B 203.0.113.9 -p 5201 --logfile "$dir/iperf4.log" &
 in_ns internet iperf3 -s -B 2001:db8:25::9 -p 5202 --logfile "$dir/iperf6.log" &
 wait_for 5 listening internet 5201
 wait_for 5 listening internet 5202
+# What the receiver's own socket had no room for, while it did not get to run, was not lost on the way.
+overflown() {
+	in_ns internet nstat -asz UdpRcvbufErrors Udp6RcvbufErrors |
+		awk '/RcvbufErrors/ { n += $2 } END { print n }'
+}
 for to in "$magic4 -p 5201" "$magic6 -p 5202"; do
 	read -r -a to <<<"$to"
 	check "iperf3 over TCP to ${to[0]}" in_ns pod timeout 20 iperf3 -c "${to[@]}" -t 1
 	check "and in reverse" in_ns pod timeout 20 iperf3 -c "${to[@]}" -t 1 -R
 	for len in 1000 8000; do
+		had=$(overflown)
 		lost=$(in_ns pod timeout 20 iperf3 -c "${to[@]}" -u -l $len -b 20M -t 1 -J 2>/dev/null |
-			jq '.end.sum | "\(.lost_packets) of \(.packets > 100)"' -r)
-		check_eq "iperf3 over UDP in datagrams of $len bytes loses nothing" "0 of true" "$lost"
+			jq --argjson room "$had" '.end.sum | "\(.lost_packets + $room) of \(.packets > 100)"' -r)
+		check_eq "iperf3 over UDP in datagrams of $len bytes loses nothing on the way" "$(overflown) of true" "$lost"
 	done
 done
 check_eq "no checksum error is counted anywhere" 0 "$(csum_errors)"

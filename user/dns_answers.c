@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dns_answers.h"
+
+#include "dns_name.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define QUESTION_POINTER (0xc000 | DNS_HEADER_LEN)
+
+static int first_down(const void *key, const void *value, void *ctx)
+{
+	memcpy(ctx, key, sizeof(uint32_t));
+	return 1;
+}
+
+int dns_answers_init(struct dns_answers *a, const struct maps *maps)
+{
+	struct c25_meta meta;
+	uint32_t peer;
+	int err;
+
+	*a = (struct dns_answers){ 0 };
+	if (maps->fd[MAP_ANSWERS] < 0)
+		return 0;
+	err = maps_meta_get(maps, &meta);
+	/* Who is down now is found out anew. */
+	while (!err && (err = maps_each(maps, MAP_DOWN, first_down, &peer)) == 1)
+		err = maps_down_del(maps, peer);
+	if (err)
+		return err;
+	a->maps = maps;
+	a->cookie = meta.cookie;
+	return 0;
+}
+
+/* `wire`: lower case, `len` bytes without the root label. */
+static uint64_t answer_hash(const struct dns_answers *a, const uint8_t *wire, uint32_t len,
+			    uint16_t type)
+{
+	uint64_t hash = c25_name_start(a->cookie);
+
+	while (len--)
+		hash = c25_name_step(hash, wire[len]);
+	return c25_name_step(hash, (uint8_t)type);
+}
+
+static void put_record(uint8_t *out, uint16_t type, const struct c25_addr *magic)
+{
+	size_t len = type == DNS_TYPE_A ? 4 : 16;
+
+	dns_put16(out, QUESTION_POINTER);
+	dns_put16(out + 2, type);
+	dns_put16(out + 4, DNS_CLASS_IN);
+	dns_put16(out + 10, (uint16_t)len);
+	memcpy(out + 12, magic->b + 16 - len, len);
+}
+
+/* Whether the answer can be given as a whole. */
+static bool fill(struct c25_answer *out, const struct dns_question *q, const struct dns_plan *plan)
+{
+	size_t step = q->type == DNS_TYPE_A ? C25_RR4 : C25_RR6;
+
+	if (plan->action != DNS_PLAN_REWRITE || !plan->n_addrs || plan->n_addrs > C25_ANSWER_MAX)
+		return false;
+	out->n = (uint32_t)plan->n_addrs;
+	out->ttl = UINT32_MAX;
+	for (size_t i = 0; i < plan->n_addrs; i++) {
+		if (plan->addrs[i].state != DNS_ADDR_GRANTED)
+			return false;
+		out->magic[i] = plan->addrs[i].magic;
+		put_record(out->records + i * step, q->type, &out->magic[i]);
+		if (plan->addrs[i].ttl < out->ttl)
+			out->ttl = plan->addrs[i].ttl;
+	}
+	/* RFC 2181, 8: with the upper bit set it is none. */
+	return out->ttl && out->ttl <= INT32_MAX;
+}
+
+void dns_answers_note(struct dns_answers *a, const struct c25_addr *server,
+		      const struct dns_question *q, const struct dns_plan *plan, uint16_t flags,
+		      uint64_t now)
+{
+	struct c25_answer answer = { .server = *server, .type = q->type };
+	uint64_t hash;
+
+	if (!a->maps || (q->type != DNS_TYPE_A && q->type != DNS_TYPE_AAAA))
+		return;
+	answer.len = q->name_len - 1U;
+	for (size_t i = 0; i < answer.len; i++) {
+		uint8_t c = q->name[i];
+
+		answer.wire[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+	}
+	hash = answer_hash(a, answer.wire, answer.len, q->type);
+	if (!fill(&answer, q, plan)) {
+		maps_answer_del(a->maps, hash);
+		return;
+	}
+	answer.flags = flags & (DNS_AA | DNS_RA);
+	answer.ends = now + answer.ttl;
+	/* Where there is no room the daemon goes on answering. */
+	maps_answer_put(a->maps, hash, &answer);
+}
+
+void dns_answers_drop(struct dns_answers *a, const char *domain, bool is4)
+{
+	uint8_t wire[DNS_MAX_NAME];
+	int len;
+
+	if (!a->maps)
+		return;
+	len = dns_name_wire(wire, domain);
+	if (len > 0)
+		maps_answer_del(a->maps, answer_hash(a, wire, (uint32_t)len - 1,
+						     is4 ? DNS_TYPE_A : DNS_TYPE_AAAA));
+}
+
+void dns_answers_health(struct dns_answers *a, uint32_t connector, bool healthy)
+{
+	if (!a->maps)
+		return;
+	if (healthy)
+		maps_down_del(a->maps, connector);
+	else
+		maps_down_put(a->maps, connector);
+}

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,21 @@
 #define MAX_CONNECTIONS 32
 #define IDLE_S          10U
 
+/* One request, from its announcement to its end. */
+struct ask {
+	struct MHD_Connection *conn;
+	struct ask *next; /* waits for the state */
+	bool answered;
+	char *text;
+};
+
 struct control {
+	uv_loop_t *loop;
+	uv_work_t work; /* one at a time */
+	bool working, closing;
+	void *job;
+	char *text;
+	struct ask *first, **last; /* those who wait for the state; the first is being answered */
 	const struct control_ops *ops;
 	void *ctx;
 	struct MHD_Daemon *mhd;
@@ -44,19 +59,103 @@ static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status, cha
 	return result;
 }
 
+static void run(struct control *c);
+static void close_handles(struct control *c);
+static void state_next(struct control *c);
+
+static void state_work(uv_work_t *w)
+{
+	struct control *c = w->data;
+
+	c->text = c->ops->state_print(c->job);
+}
+
+/* Goes on with the connection: libmicrohttpd asks for its answer once more. */
+static void state_answer(struct control *c, char *text)
+{
+	struct ask *a = c->first;
+
+	c->first = a->next;
+	if (!c->first)
+		c->last = &c->first;
+	a->answered = true;
+	a->text = text;
+	MHD_resume_connection(a->conn);
+}
+
+static void state_done(uv_work_t *w, int status)
+{
+	struct control *c = w->data;
+
+	(void)status;
+	c->working = false;
+	state_answer(c, TAKE_PTR(c->text));
+	if (c->closing) {
+		while (c->first)
+			state_answer(c, NULL);
+		close_handles(c);
+		return;
+	}
+	state_next(c);
+	run(c);
+}
+
+static void state_next(struct control *c)
+{
+	while (c->first && !c->working) {
+		c->job = c->ops->state_open(c->ctx);
+		if (!c->job) {
+			state_answer(c, NULL);
+			continue;
+		}
+		c->work.data = c;
+		c->working = true;
+		uv_queue_work(c->loop, &c->work, state_work, state_done);
+	}
+}
+
+static enum MHD_Result state_ask(struct control *c, struct ask *a)
+{
+	if (a->answered)
+		return respond(a->conn, MHD_HTTP_OK, TAKE_PTR(a->text), "application/json");
+	MHD_suspend_connection(a->conn);
+	*c->last = a;
+	c->last = &a->next;
+	state_next(c);
+	return MHD_YES;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **slot,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct ask *a = *slot;
+
+	(void)cls;
+	(void)conn;
+	(void)code;
+	if (a)
+		free(a->text);
+	free(a);
+	*slot = NULL;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **slot)
 {
-	static int seen;
 	struct control *c = cls;
+	struct ask *a = *slot;
 	const char *subject;
 
 	(void)version;
 	(void)data;
 	/* The first call only announces the request: an answer then would close the connection. */
-	if (!*slot) {
-		*slot = &seen;
+	if (!a) {
+		a = calloc(1, sizeof(*a));
+		if (!a)
+			return MHD_NO;
+		a->conn = conn;
+		*slot = a;
 		return MHD_YES;
 	}
 	if (*len) {
@@ -67,7 +166,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		return respond(conn, MHD_HTTP_METHOD_NOT_ALLOWED, strdup("Method should be GET\n"),
 			       "text/plain");
 	if (!strcmp(url, "/conn25/state"))
-		return respond(conn, MHD_HTTP_OK, c->ops->state(c->ctx), "application/json");
+		return state_ask(c, a);
 	if (!strcmp(url, "/conn25/explain")) {
 		subject = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "q");
 		return respond(conn, MHD_HTTP_OK, c->ops->explain(c->ctx, subject ? subject : ""),
@@ -75,8 +174,6 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 	}
 	return respond(conn, MHD_HTTP_NOT_FOUND, strdup("Not found\n"), "text/plain");
 }
-
-static void run(struct control *c);
 
 static void on_timer(uv_timer_t *t)
 {
@@ -164,10 +261,11 @@ static int start(struct control *c, uv_loop_t *loop, int fd)
 	const union MHD_DaemonInfo *info;
 	int err;
 
-	c->mhd = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, c,
-				  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-				  MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				  MHD_OPTION_END);
+	c->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+				  on_request, c, MHD_OPTION_LISTEN_SOCKET, fd,
+				  MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
+				  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+				  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
 	if (!c->mhd) {
 		close(fd);
 		return -ENOMEM;
@@ -195,6 +293,8 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		return log_errno(ENOMEM, "open the control socket");
 	if (strlen(path) >= sizeof(c->path))
 		return log_errno(ENAMETOOLONG, "--control %s", path);
+	c->loop = loop;
+	c->last = &c->first;
 	c->ops = ops;
 	c->ctx = ctx;
 	snprintf(c->path, sizeof(c->path), "%s", path);
@@ -227,10 +327,18 @@ static void poll_closed(uv_handle_t *h)
 	uv_close((uv_handle_t *)&c->timer, timer_closed);
 }
 
+static void close_handles(struct control *c)
+{
+	uv_close((uv_handle_t *)&c->poll, poll_closed);
+}
+
+/* No connection may be stopped while it is suspended: the thread comes to its end first. */
 void control_free(struct control *c)
 {
 	unlink(c->path);
 	uv_timer_stop(&c->timer);
 	uv_poll_stop(&c->poll);
-	uv_close((uv_handle_t *)&c->poll, poll_closed);
+	c->closing = true;
+	if (!c->working)
+		close_handles(c);
 }

@@ -14,8 +14,13 @@
 struct control;
 
 struct control_ops {
-	/* JSON of GET /conn25/state; malloc'ed, NULL: out of memory. */
-	char *(*state)(void *ctx);
+	/*
+	 * JSON of GET /conn25/state, which is long where there are many mappings: the loop gathers
+	 * what it alone knows (NULL: out of memory), and another thread reads and prints the rest;
+	 * that frees the job. Malloc'ed, NULL: out of memory.
+	 */
+	void *(*state_open)(void *ctx);
+	char *(*state_print)(void *job);
 	/* Text of GET /conn25/explain?q=SUBJECT. */
 	char *(*explain)(void *ctx, const char *subject);
 };

@@ -125,31 +125,78 @@ static void add_connector(struct controller *c, cJSON *connector)
 			      codes_json(s->answered, ARRAY_SIZE(s->answered)));
 }
 
-static char *view_state(void *ctx)
+/* What of the state only the loop knows, and maps of its own to read the rest from. */
+struct view {
+	bool has_maps;
+	struct maps maps;
+	cJSON *state, *client, *connector, *reloads;
+};
+
+static void *view_open(void *ctx)
 {
 	struct controller *c = ctx;
+	struct view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->has_maps = c->datapath && !maps_dup(&v->maps, &c->maps);
+	v->state = cJSON_CreateObject();
+	if (!v->has_maps) {
+		cJSON_AddBoolToObject(v->state, "configured", false);
+		return v;
+	}
+	cJSON_AddBoolToObject(v->state, "configured", c->nm->n_apps > 0);
+	cJSON_AddStringToObject(v->state, "version", CONN25_VERSION);
+	cJSON_AddStringToObject(v->state, "node", c->config->node);
+	v->client = cJSON_CreateObject();
+	add_client(c, v->client);
+	v->connector = cJSON_CreateObject();
+	add_connector(c, v->connector);
+	v->reloads = cJSON_CreateObject();
+	put_number(v->reloads, "ok", c->reloads_ok);
+	put_number(v->reloads, "refused", c->reloads_refused);
+	return v;
+}
+
+/* The members of `more` behind those of `o`. */
+static cJSON *joined(cJSON *o, cJSON *more)
+{
+	while (o && more->child) {
+		cJSON *item = cJSON_DetachItemViaPointer(more, more->child);
+
+		cJSON_AddItemToObject(o, item->string, item);
+	}
+	cJSON_Delete(more);
+	return o;
+}
+
+static void view_read(struct view *v)
+{
 	_cleanup_(state) struct state *s = NULL;
-	cJSON *o, *part;
+
+	if (state_read(&s, &v->maps)) {
+		cJSON_ReplaceItemInObject(v->state, "configured", cJSON_CreateFalse());
+		cJSON_Delete(v->client);
+		cJSON_Delete(v->connector);
+	} else {
+		cJSON_AddItemToObject(v->state, "client", joined(state_client_json(s), v->client));
+		cJSON_AddItemToObject(v->state, "connector",
+				      joined(state_connector_json(s), v->connector));
+		cJSON_AddItemToObject(v->state, "reasons", state_reasons_json(&v->maps));
+	}
+	cJSON_AddItemToObject(v->state, "netmapReloads", v->reloads);
+	maps_close(&v->maps);
+}
+
+static char *view_print(void *job)
+{
+	_cleanup_free_ struct view *v = job;
 	char *text;
 
-	if (!c->datapath || state_read(&s, &c->maps))
-		return strdup("{\"configured\":false}");
-	o = cJSON_CreateObject();
-	cJSON_AddBoolToObject(o, "configured", c->nm->n_apps > 0);
-	cJSON_AddStringToObject(o, "version", CONN25_VERSION);
-	cJSON_AddStringToObject(o, "node", c->config->node);
-	part = state_client_json(s);
-	add_client(c, part);
-	cJSON_AddItemToObject(o, "client", part);
-	part = state_connector_json(s);
-	add_connector(c, part);
-	cJSON_AddItemToObject(o, "connector", part);
-	cJSON_AddItemToObject(o, "reasons", state_reasons_json(&c->maps));
-	part = cJSON_AddObjectToObject(o, "netmapReloads");
-	put_number(part, "ok", c->reloads_ok);
-	put_number(part, "refused", c->reloads_refused);
-	text = cJSON_PrintUnformatted(o);
-	cJSON_Delete(o);
+	if (v->has_maps)
+		view_read(v);
+	text = cJSON_PrintUnformatted(v->state);
+	cJSON_Delete(v->state);
 	return text;
 }
 
@@ -167,6 +214,7 @@ static char *view_explain(void *ctx, const char *subject)
 }
 
 const struct control_ops controller_control_ops = {
-	.state = view_state,
+	.state_open = view_open,
+	.state_print = view_print,
 	.explain = view_explain,
 };

@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +98,24 @@ int maps_open(struct maps *m, const char *pin)
 		return err;
 	}
 	*m = opened;
+	return 0;
+}
+
+int maps_dup(struct maps *out, const struct maps *m)
+{
+	struct maps copy;
+	int err = 0;
+
+	for (size_t i = 0; i < MAP_COUNT; i++) {
+		copy.fd[i] = m->fd[i] < 0 || err ? -1 : fcntl(m->fd[i], F_DUPFD_CLOEXEC, 0);
+		if (m->fd[i] >= 0 && !err && copy.fd[i] < 0)
+			err = -errno;
+	}
+	if (err) {
+		maps_close(&copy);
+		return err;
+	}
+	*out = copy;
 	return 0;
 }
 
@@ -380,7 +399,7 @@ static const struct {
 
 const char *maps_reason_name(enum c25_reason r)
 {
-	static char lower[C25_REASON_MAX][32];
+	static _Thread_local char lower[C25_REASON_MAX][32];
 
 	if (r >= C25_REASON_MAX)
 		return "unknown";

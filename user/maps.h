@@ -58,6 +58,8 @@ const char *maps_name(enum map_id id); /* "c25_magic" */
  * maps than META may be missing. */
 int maps_open(struct maps *m, const char *pin);
 void maps_close(struct maps *m);
+/* Descriptors of their own to the same maps. 0, or -EMFILE and its kind. */
+int maps_dup(struct maps *out, const struct maps *m);
 
 int maps_meta_get(const struct maps *m, struct c25_meta *out);
 int maps_meta_put(const struct maps *m, const struct c25_meta *v);

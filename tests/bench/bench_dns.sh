@@ -78,6 +78,7 @@ run() { # VARIANT: asker, server, daemon in all, daemon in user mode; ns per que
 }
 
 dns_netmap
+# shellcheck disable=SC2119 # the script's arguments are not meant
 dns_client
 dns_chain podplain plain netplain
 dns_interceptor

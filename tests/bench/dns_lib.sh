@@ -40,7 +40,7 @@ dns_netmap() {
 }
 
 # conn25 in `client`, with a connector that grants what it asks for.
-dns_client() {
+dns_client() { # [FLAG...]
 	dns_chain pod client internet
 	host connector
 	cable client eth0 connector eth0
@@ -52,7 +52,7 @@ dns_client() {
 	ip -n connector route add default via 198.51.100.254
 	conn25_start connector --overlay none --dev eth0 --uplink wan0
 	client_flags=(--dns-listen 10.244.1.1:53 --dns-upstream 192.0.2.53)
-	conn25_start client --overlay none --dev eth0
+	conn25_start client --overlay none --dev eth0 "$@"
 	# shellcheck disable=SC2154 # set by name
 	taskset -pc "$CORE" "$pid_client" >/dev/null
 }

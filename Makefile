@@ -33,7 +33,7 @@ SKEL      := $(BUILD)/conn25.skel.h
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: bench-packets all help deps demo check unit bpf-tests netns lint format vmlinux install clean
+.PHONY: bench-packets bench-dns soak-dns all help deps demo check unit bpf-tests netns lint format vmlinux install clean
 
 all: $(BUILD)/conn25 ## build the program
 
@@ -109,6 +109,14 @@ $(BUILD)/bench/%: tests/bench/%.c
 
 bench-packets: all $(BUILD)/bench/load ## CPU per packet against plain forwarding and nftables; root
 	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
+
+bench-dns: all $(BUILD)/bench/dns_load ## CPU per DNS question against a bare forwarder, dnsdist and dnsmasq; root
+	$(Q)tests/deps.sh bench
+	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_dns.sh
+
+soak-dns: all $(BUILD)/bench/dns_load ## dnsperf over every DNS path, and a daemon killed under it; root
+	$(Q)tests/deps.sh bench
+	$(Q)CONN25=$(BUILD)/conn25 tests/run.sh tests/bench/soak_dns.sh
 
 demo: deps ## three hosts in namespaces, one page fetched through a connector, explained
 	$(Q)$(MAKE) --no-print-directory all

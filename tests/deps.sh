@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what build and tests need from Debian's packages; returns at once where all is there.
-# `deps.sh build` installs what the build alone needs.
+# `deps.sh build` installs what the build alone needs, `deps.sh bench` what the benches compare with.
 set -euo pipefail
 
 packages=(
@@ -18,6 +18,7 @@ packages=(
 	# lint
 	clang-format clang-tidy shellcheck
 )
+[ "${1:-}" != bench ] || packages+=(dnsdist dnsmasq-base dnsperf)
 
 missing=()
 for p in "${packages[@]}"; do

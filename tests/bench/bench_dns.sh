@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# make bench-dns: what a DNS question costs, against a forwarder that does nothing but forward,
+# dnsdist and dnsmasq; and what other names pay for conn25's matching in the kernel.
+#
+# One core, never idle. A daemon's cost is its CPU time: the system calls are in it, with the
+# delivery of what they send. Where the kernel does the work it is the CPU time of who asks and
+# who answers, in whose calls it runs. Rounds are interleaved; ratios are formed round by round.
+#
+# ROUNDS (9), QUERIES (100000 in each run) and DOMAINS (10000) may be set.
+# shellcheck source=tests/bench/dns_lib.sh
+. "$(dirname "$0")/dns_lib.sh"
+ROUNDS=${ROUNDS:-9}
+QUERIES=${QUERIES:-100000}
+fatal() {
+	echo "bench-dns: $1 ${2:-}" >&2
+	exit 1
+}
+real=203.0.113.0/24 magic=198.18.0.0/16
+
+# Beside conn25: each on a port of its own, one thread for questions, no cache.
+in_client() { # PORT COMMAND...: its pid is in `started`
+	local port=$1
+	shift
+	nsenter --net=/run/netns/client taskset -c "$CORE" "$@" >>"$dir/forwarders.log" 2>&1 &
+	started=$!
+	wait_for 10 udp_bound client "$port" || fatal "$1 starts" "$(cat "$dir/forwarders.log")"
+}
+dnsdist_conf() { # PORT [MORE]
+	cat >"$dir/dnsdist-$1.conf" <<-LUA
+		setLocal("10.244.1.1:$1")
+		setACL("0.0.0.0/0")
+		setSecurityPollSuffix("")
+		newServer({address = "192.0.2.53:53", healthCheckMode = "up"})
+		${2:-}
+	LUA
+}
+forwarders() {
+	in_client 5301 "$LOAD" forward 10.244.1.1 5301 192.0.2.53 53
+	pid_floor=$started
+	dnsdist_conf 5302
+	in_client 5302 dnsdist --supervised --disable-syslog -C "$dir/dnsdist-5302.conf"
+	pid_dnsdist=$started
+	{
+		echo 'domains = newSuffixMatchNode()'
+		seq -f 'domains:add(newDNSName("d%05.0f.bench.test."))' 0 $((DOMAINS - 1))
+		echo 'addAction(SuffixMatchNodeRule(domains), PoolAction("ours"))'
+		echo 'newServer({address = "192.0.2.53:53", healthCheckMode = "up", pool = "ours"})'
+	} >"$dir/suffixes.lua"
+	dnsdist_conf 5303 "dofile(\"$dir/suffixes.lua\")"
+	in_client 5303 dnsdist --supervised --disable-syslog -C "$dir/dnsdist-5303.conf"
+	pid_suffixes=$started
+	in_client 5304 dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts \
+		--cache-size=0 --dns-forward-max=10000 --user=root --pid-file= --port=5304 \
+		--listen-address=10.244.1.1 --bind-interfaces --server=192.0.2.53 \
+		--alias=203.0.113.0,198.18.0.0,255.255.255.0
+	pid_dnsmasq=$started
+	dnsdist_conf 5305 'getPool(""):setCache(newPacketCache(100000))'
+	in_client 5305 dnsdist --supervised --disable-syslog -C "$dir/dnsdist-5305.conf"
+	pid_cache=$started
+}
+
+# Whether the kernel of `other` answers a leased name itself.
+answers_in_kernel() { [ "$(reason client dns_answered)" -gt 0 ]; }
+
+run() { # VARIANT: asker, server, daemon in all, daemon in user mode; ns per question
+	# shellcheck disable=SC2154 # server_... are set by name
+	case $1 in
+	floor) ask pod 10.244.1.1 5301 "$QUERIES" bench.test $real "$server_client" "$pid_floor" ;;
+	conn25) ask pod 10.244.1.1 53 "$QUERIES" bench.test $magic "$server_client" "$pid_client" ;;
+	dnsdist) ask pod 10.244.1.1 5302 "$QUERIES" bench.test $real "$server_client" "$pid_dnsdist" ;;
+	suffixes) ask pod 10.244.1.1 5303 "$QUERIES" bench.test $real "$server_client" "$pid_suffixes" ;;
+	dnsmasq) ask pod 10.244.1.1 5304 "$QUERIES" bench.test $magic "$server_client" "$pid_dnsmasq" ;;
+	cache) ask pod 10.244.1.1 5305 "$QUERIES" bench.test $real "$server_client" "$pid_cache" ;;
+	plain) ask podplain 192.0.2.53 53 "$QUERIES" other.test $real "$server_plain" "$server_plain" ;;
+	other) ask podother 192.0.2.53 53 "$QUERIES" other.test $real "$server_other" "$pid_other" ;;
+	esac >"$dir/run" || fatal "$1 failed" "$(tail -n 3 "$dir/forwarders.log" "$dir"/*.log)"
+	awk '{ print $2, $3, $5, $6 }' "$dir/run"
+}
+
+dns_netmap
+# shellcheck disable=SC2119 # the script's arguments are not meant
+dns_client
+dns_chain podplain plain netplain
+dns_interceptor
+forwarders
+variants=(floor conn25 dnsdist suffixes dnsmasq cache plain other)
+for v in "${variants[@]}"; do run "$v" >/dev/null || exit 1; done # leases are made, caches filled
+
+seen=$(reason other dns_taken)
+for ((round = 0; round < ROUNDS; round++)); do
+	n=${#variants[@]}
+	for ((k = 0; k < n; k++)); do # who goes first changes from round to round
+		v=${variants[(k + round) % n]}
+		figures=$(run "$v") || exit 1
+		echo "$round $v $figures"
+	done
+	echo "round $((round + 1)) of $ROUNDS" >&2
+done >"$dir/results"
+[ "$(reason other dns_taken)" = "$seen" ] || fatal "the daemon was given questions for other names"
+
+# stat VARIANT WHAT [OTHER [FORMAT]]: median (min - max) over the rounds.
+stat() {
+	awk -v x="$1" -v y="${3:-$1}" -v e="$2" -v f="${4:-%.2f}" '
+		$2 == x { a[$1] = $3; s[$1] = $4; d[$1] = $5; u[$1] = $6 }
+		$2 == y { A[$1] = $3; S[$1] = $4; D[$1] = $5 }
+		END {
+			for (r in a) {
+				if (e == "daemon") print d[r] / 1000
+				if (e == "kernel") print 100 * (d[r] - u[r]) / d[r]
+				if (e == "whole") print (a[r] + s[r] + d[r]) / 1000
+				if (e == "daemons") print d[r] / D[r]
+				if (e == "wholes") print (a[r] + s[r] + d[r]) / (A[r] + S[r] + D[r])
+				if (e == "path") print a[r] + s[r]
+				if (e == "more") print a[r] + s[r] - A[r] - S[r]
+			}
+		}' "$dir/results" | sort -n | awk -v f="${4:-%.2f}" '
+		{ v[NR] = $1 }
+		END { m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
+		      printf f " (" f " - " f ")", m, v[1], v[NR] }'
+}
+printf '%s rounds of %s questions, one core, %s domains; median (minimum - maximum)\n\n' \
+	"$ROUNDS" "$QUERIES" "$DOMAINS"
+printf '%-39s %-21s %-15s %-21s %-20s %s\n' "CPU us of a forwarded question" "the daemon's" \
+	"kernel, %" "conn25 to it" "with asker, server" "conn25 to it"
+row() { # TEXT VARIANT
+	printf '%-39s %-21s %-15s %-21s %-20s %s\n' "$1" "$(stat "$2" daemon)" \
+		"$(stat "$2" kernel "" %.0f)" "$(stat conn25 daemons "$2")" "$(stat "$2" whole)" \
+		"$(stat conn25 wholes "$2")"
+}
+row "conn25, all names leased and rewritten" conn25
+row "a forwarder that only forwards" floor
+row "dnsdist" dnsdist
+row "dnsdist, the domains in a suffix rule" suffixes
+row "dnsmasq, rewriting by alias" dnsmasq
+echo
+if answers_in_kernel; then
+	echo "leased names answered in the kernel: see below"
+else
+	printf '%-42s %s\n' "leased names answered in the kernel" "not built"
+	printf '%-42s %s\n' "dnsdist from its warm packet cache" "$(stat cache daemon) us"
+fi
+echo
+printf '%-42s %s\n' "other names past the matcher, ns" "$(stat other path "" %.0f)"
+printf '%-42s %s\n' "without conn25, ns" "$(stat plain path "" %.0f)"
+printf '%-42s %s\n' "more with conn25, ns" "$(stat other more plain %.0f)"
+printf '%-42s %s\n' "CPU of the daemon meanwhile, us" "$(stat other daemon "" %.4f)"

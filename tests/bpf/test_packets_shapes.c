@@ -345,6 +345,41 @@ Test(packets_shapes, a_peer_beyond_its_quota_gets_no_more_flows_and_others_do)
 	bench_close(&b);
 }
 
+/* Ports of living connections are never given away. */
+Test(packets_shapes, without_a_free_port_one_of_a_closed_connection_serves_again)
+{
+	struct packet p = to_transit(&v4, IPPROTO_TCP), fin;
+	struct outcome o;
+	int refused = 0;
+
+	open_mapped();
+	while (!bench_reason(&b, C25_REASON_NO_PORT).packets) {
+		p.sport++;
+		overlay_in(&b, p);
+	}
+	p.sport = 40000;
+	for (int i = 0; i < 400; i++) {
+		p.sport++;
+		fin = p;
+		fin.tcp = 17;
+		o = overlay_in(&b, fin);
+		if (o.verdict != VERDICT_REDIRECT)
+			continue;
+		fin = reply_to(&v4, p, nat_port(&o));
+		fin.tcp = 17;
+		uplink_in(&b, fin);
+	}
+	p.sport = 50000;
+	for (int i = 0; i < 20; i++) {
+		p.sport++;
+		o = overlay_in(&b, p);
+		if (nat_port(&o) < NAT_LO || nat_port(&o) > NAT_HI)
+			refused++;
+	}
+	cr_assert_eq(refused, 0, "%d of 20 were refused", refused);
+	bench_close(&b);
+}
+
 Test(packets_shapes, without_a_free_port_new_flows_are_refused_and_old_ones_go_on)
 {
 	struct packet p = to_transit(&v4, IPPROTO_UDP), first = p;

@@ -53,7 +53,7 @@ usage "explain without a name" '.' explain
 usage "map of what there is none" 'walls' map walls
 "$CONN25" >/dev/null 2>&1
 check_eq "no command at all ends with 2" 2 $?
-for later in "--overlay wireguard" \
+for later in \
 	"--peerapi-tls-cert a" "--peerapi-tls-key a" "--peerapi-tls-ca a" "--metrics-listen 127.0.0.1:9"; do
 	# shellcheck disable=SC2086
 	usage "$later is refused" 'not built yet' run $later

@@ -27,8 +27,8 @@ CONN25=${CONN25:-$top/build/conn25}
 case $CONN25 in /*) ;; *) CONN25=$top/$CONN25 ;; esac
 
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mkdir -p /run/netns /run/lock
+mkdir -p /run/netns /run/lock /run/tmp
+export TMPDIR=/run/tmp # gone with the rest; /tmp may hold the checkout
 mount -t bpf bpf /sys/fs/bpf
 dir=$(mktemp -d)
 ip link set lo up

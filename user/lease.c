@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define HASH_NONFATAL_OOM 1
 #include "lease.h"
+
+#include "addr_map.h"
 #include "pool.h"
 
 #include <errno.h>
@@ -10,7 +12,8 @@
 struct lease_table {
 	size_t max;
 	struct pool *pools[NETMAP_POOLS];
-	struct lease *by_pair, *by_magic, *by_transit;
+	struct lease *by_pair;
+	struct addr_map by_magic, by_transit;
 };
 
 /* What by_pair goes by: the domain with its NUL, then the real address, in one piece. A lease
@@ -70,8 +73,8 @@ int lease_table_new(struct lease_table **out, size_t max)
 static void unlink_lease(struct lease_table *t, struct lease *l)
 {
 	HASH_DELETE(by_pair, t->by_pair, l);
-	HASH_DELETE(by_magic, t->by_magic, l);
-	HASH_DELETE(by_transit, t->by_transit, l);
+	addr_map_del(&t->by_magic, &l->magic);
+	addr_map_del(&t->by_transit, &l->transit);
 }
 
 void lease_table_free(struct lease_table *t)
@@ -80,8 +83,8 @@ void lease_table_free(struct lease_table *t)
 
 	if (!t)
 		return;
-	HASH_CLEAR(by_magic, t->by_magic);
-	HASH_CLEAR(by_transit, t->by_transit);
+	addr_map_clear(&t->by_magic);
+	addr_map_clear(&t->by_transit);
 	HASH_ITER (by_pair, t->by_pair, l, tmp) {
 		HASH_DELETE(by_pair, t->by_pair, l);
 		free(l);
@@ -133,17 +136,15 @@ static int link_lease(struct lease_table *t, struct lease **out, const struct pa
 	HASH_ADD_KEYPTR(by_pair, t->by_pair, l->domain, pair->len, l);
 	if (!l->by_pair.tbl)
 		goto no_memory;
-	HASH_ADD(by_magic, t->by_magic, magic, sizeof(l->magic), l);
-	if (!l->by_magic.tbl)
+	if (addr_map_put(&t->by_magic, magic, l))
 		goto no_magic;
-	HASH_ADD(by_transit, t->by_transit, transit, sizeof(l->transit), l);
-	if (!l->by_transit.tbl)
+	if (addr_map_put(&t->by_transit, transit, l))
 		goto no_transit;
 	*out = l;
 	return 0;
 
 no_transit:
-	HASH_DELETE(by_magic, t->by_magic, l);
+	addr_map_del(&t->by_magic, magic);
 no_magic:
 	HASH_DELETE(by_pair, t->by_pair, l);
 no_memory:
@@ -339,18 +340,12 @@ struct c25_lease lease_record(const struct lease *l)
 
 struct lease *lease_by_magic(struct lease_table *t, const struct c25_addr *magic)
 {
-	struct lease *l;
-
-	HASH_FIND(by_magic, t->by_magic, magic, sizeof(*magic), l);
-	return l;
+	return addr_map_get(&t->by_magic, magic);
 }
 
 struct lease *lease_by_transit(struct lease_table *t, const struct c25_addr *transit)
 {
-	struct lease *l;
-
-	HASH_FIND(by_transit, t->by_transit, transit, sizeof(*transit), l);
-	return l;
+	return addr_map_get(&t->by_transit, transit);
 }
 
 struct lease *lease_find(struct lease_table *t, const char *domain, const struct c25_addr *real)

@@ -34,7 +34,7 @@ struct lease {
 	uint64_t lent;
 	uint64_t expires;
 	struct registration *registration; /* the registrar's own; NULL: none */
-	UT_hash_handle by_pair, by_magic, by_transit;
+	UT_hash_handle by_pair;
 	char domain[]; /* lower case, no last dot */
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define HASH_NONFATAL_OOM 1
 #include "pool.h"
+
+#include "addr_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 /* So many returned addresses are kept in exact order, more only in a pool that is not much
  * larger. What a vast pool forgets is found again by its cursor, a whole lap later. */
@@ -20,7 +20,6 @@ struct known {
 	uint64_t free_at;
 	uint64_t order; /* of return */
 	size_t pos;     /* in `resting`, or LENT */
-	UT_hash_handle hh;
 };
 
 struct span {
@@ -38,7 +37,7 @@ struct pool {
 	uint64_t inside; /* known addresses within the spans */
 	uint64_t lent;
 	uint64_t returns;
-	struct known *known;
+	struct addr_map known;
 	struct known **resting; /* heap, soonest free first; has room for every known address */
 	size_t n_resting;
 	size_t room;
@@ -85,19 +84,16 @@ static struct known *heap_pop(struct pool *p)
 
 static struct known *known_find(const struct pool *p, const struct c25_addr *a)
 {
-	struct known *k;
-
-	HASH_FIND(hh, p->known, a, sizeof(*a), k);
-	return k;
+	return addr_map_get(&p->known, a);
 }
 
 /* Room in the heap is made here, so that giving back cannot fail. */
 static int known_add(struct pool *p, const struct c25_addr *a)
 {
-	size_t count = HASH_COUNT(p->known);
 	_cleanup_free_ struct known *k = NULL;
+	int err;
 
-	if (count == p->room) {
+	if (p->known.n == p->room) {
 		size_t room = p->room ? 2 * p->room : 64;
 		struct known **heap = reallocarray(p->resting, room, sizeof(struct known *));
 
@@ -111,9 +107,9 @@ static int known_add(struct pool *p, const struct c25_addr *a)
 		return -ENOMEM;
 	k->addr = *a;
 	k->pos = LENT;
-	HASH_ADD(hh, p->known, addr, sizeof(k->addr), k);
-	if (!k->hh.tbl)
-		return -ENOMEM;
+	err = addr_map_put(&p->known, a, k);
+	if (err)
+		return err;
 	k = NULL;
 	p->lent++;
 	p->inside += pool_covers(p, a);
@@ -123,7 +119,7 @@ static int known_add(struct pool *p, const struct c25_addr *a)
 static void known_forget(struct pool *p, struct known *k)
 {
 	p->inside -= pool_covers(p, &k->addr);
-	HASH_DELETE(hh, p->known, k);
+	addr_map_del(&p->known, &k->addr);
 	free(k);
 }
 
@@ -170,7 +166,8 @@ int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n)
 {
 	struct span *spans = calloc(n ? n : 1, sizeof(*spans));
 	uint64_t capacity = 0;
-	struct known *k, *tmp;
+	struct known *k;
+	size_t at = 0;
 
 	if (!spans)
 		return -ENOMEM;
@@ -192,7 +189,7 @@ int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n)
 	p->at = 0;
 	p->capacity = capacity;
 	p->inside = 0;
-	HASH_ITER (hh, p->known, k, tmp)
+	while ((k = addr_map_next(&p->known, &at)))
 		p->inside += pool_covers(p, &k->addr);
 	return 0;
 }
@@ -214,14 +211,14 @@ int pool_new(struct pool **out, const struct range *ranges, size_t n, uint64_t q
 
 void pool_free(struct pool *p)
 {
-	struct known *k, *tmp;
+	struct known *k;
+	size_t at = 0;
 
 	if (!p)
 		return;
-	HASH_ITER (hh, p->known, k, tmp) {
-		HASH_DELETE(hh, p->known, k);
+	while ((k = addr_map_next(&p->known, &at)))
 		free(k);
-	}
+	addr_map_clear(&p->known);
 	free(p->resting);
 	free(p->spans);
 	free(p);

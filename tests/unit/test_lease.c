@@ -393,6 +393,28 @@ Test(lease, a_walk_in_pieces_comes_to_every_lease_also_where_some_end_on_the_way
 	cr_assert_eq(n, 13, "one that ended meanwhile is no place to go on from");
 }
 
+Test(lease, ending_some_leases_hides_no_other)
+{
+	_cleanup_(lease_table) struct lease_table *t = usual();
+	struct c25_addr real = A("192.0.2.1");
+	char name[32];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "host-%d.example.com", i);
+		lend(t, name, "192.0.2.1", 0);
+	}
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "host-%d.example.com", i);
+		if (i * 7 % 10 < 6)
+			lease_end(t, lease_find(t, name, &real), 0);
+	}
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "host-%d.example.com", i);
+		cr_assert_eq(!lease_find(t, name, &real), i * 7 % 10 < 6, "%s", name);
+	}
+	cr_assert_eq(lease_count(t), 400);
+}
+
 Test(lease, a_hundred_thousand_records_are_restored)
 {
 	_cleanup_(lease_table) struct lease_table *t = usual();

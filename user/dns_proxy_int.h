@@ -141,6 +141,7 @@ struct dns_waiter {
 	struct c25_addr local; /* the address asked, on a wildcard socket or intercepted */
 	uint32_t ifindex;
 	uint32_t hash;
+	bool hashed; /* in by_client: not where it came first to its query */
 };
 
 /* One sending of a query to one resolver. */

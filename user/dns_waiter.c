@@ -17,7 +17,7 @@ void dns_waiter_detach(struct dns_waiter *w)
 		dns_job_queue(q->proxy, &w->conn->job); /* there is room for its next question */
 	} else if (w->asker) {
 		w->asker->waiter = NULL;
-	} else {
+	} else if (w->hashed) {
 		struct dns_waiter **at = &t->by_client[w->hash % DNS_HASH];
 
 		while (*at != w)
@@ -42,14 +42,20 @@ static uint32_t peer_hash(const struct dns_query *q, const struct dns_peer *peer
 	return dns_table_hash(&q->proxy->table, peer, sizeof(*peer), q->hash);
 }
 
+static bool is_same(const struct dns_waiter *w, const struct dns_waiter *from)
+{
+	return w->listener == from->listener && !memcmp(&w->peer, &from->peer, sizeof(w->peer));
+}
+
 /* A client that repeats itself waits once (RFC 1035, 4.2.1 lets it send again). */
 static bool waits_already(const struct dns_query *q, const struct dns_waiter *from, uint32_t hash)
 {
 	struct dns_waiter *w = q->proxy->table.by_client[hash % DNS_HASH];
 
+	if (is_same(q->waiters, from))
+		return true;
 	for (; w; w = w->hash_next)
-		if (w->query == q && w->listener == from->listener &&
-		    !memcmp(&w->peer, &from->peer, sizeof(w->peer)))
+		if (w->query == q && is_same(w, from))
 			return true;
 	return false;
 }
@@ -57,10 +63,12 @@ static bool waits_already(const struct dns_query *q, const struct dns_waiter *fr
 int dns_waiter_add(struct dns_query *q, const struct dns_waiter *from)
 {
 	struct dns_table *t = &q->proxy->table;
-	uint32_t hash = from->listener ? peer_hash(q, &from->peer) : 0;
+	/* The first of a query's clients is found without: most have no other. */
+	bool hashed = from->listener && q->waiters;
+	uint32_t hash = hashed ? peer_hash(q, &from->peer) : 0;
 	struct dns_waiter *w;
 
-	if (from->listener && waits_already(q, from, hash))
+	if (hashed && waits_already(q, from, hash))
 		return 0;
 	w = dns_table_take_waiter(t);
 	if (!w)
@@ -68,13 +76,14 @@ int dns_waiter_add(struct dns_query *q, const struct dns_waiter *from)
 	*w = *from;
 	w->query = q;
 	w->hash = hash;
+	w->hashed = hashed;
 	DL_APPEND(q->waiters, w);
 	if (w->conn) {
 		DL_APPEND2(w->conn->waiters, w, conn_prev, conn_next);
 		w->conn->in_flight++;
 	} else if (w->asker) {
 		w->asker->waiter = w;
-	} else {
+	} else if (hashed) {
 		w->hash_next = t->by_client[hash % DNS_HASH];
 		t->by_client[hash % DNS_HASH] = w;
 	}

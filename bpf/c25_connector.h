@@ -59,8 +59,16 @@ static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const s
 	b.app = m->app;
 	f = c25_flow_make(skb, p, &b);
 	e->reason = b.reason;
-	if (f)
-		m->last_seen = f->last_seen;
+	if (!f)
+		return NULL;
+	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
+	 */
+	if (!c25_flow_mapping(f)) {
+		e->reason = C25_REASON_NO_MAPPING;
+		c25_flow_end(f);
+		return NULL;
+	}
+	m->last_seen = f->last_seen;
 	return f;
 }
 
@@ -97,7 +105,7 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		if (!f)
 			return c25_refuse_peer(skb, l2, p, o, &e);
 	} else if (f->uplink != fib.ifindex) {
-		f->state = C25_FLOW_REVOKED;
+		c25_flow_revoke(f);
 		/* Established connections do not believe errors. */
 		if (p->t.proto == IPPROTO_TCP)
 			return c25_reset_peer(skb, l2, p, peer, C25_REASON_REROUTED);

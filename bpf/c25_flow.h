@@ -100,14 +100,35 @@ static __always_inline struct c25_mapping *c25_flow_mapping(const struct c25_flo
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
 
+/* Unless it has become another meanwhile: what the sweep or the controller ended stays ended. */
+static __always_inline int c25_flow_turn(struct c25_flow *f, __u32 from, __u32 to)
+{
+	return __sync_val_compare_and_swap(&f->state, from, to) == from;
+}
+
+/* Packets turn a flow at most this often while it is ended. */
+#define C25_END_TRIES 4
+
+static __always_inline int c25_flow_turn_ended(struct c25_flow *f)
+{
+	for (int i = 0; i < C25_END_TRIES; i++) {
+		__u32 state = *(volatile __u32 *)&f->state;
+
+		if (state == C25_FLOW_FREE || state == C25_FLOW_ENDED)
+			return 0;
+		if (c25_flow_turn(f, state, C25_FLOW_ENDED))
+			return 1;
+	}
+	return 0;
+}
+
 /* Non-zero: this call ended it. */
 static __always_inline int c25_flow_end(struct c25_flow *f)
 {
-	__u32 state = f->state, peer = f->peer, *held;
+	__u32 peer = f->peer, *held;
 	struct c25_mapping *m;
 
-	if (state == C25_FLOW_FREE || state == C25_FLOW_ENDED ||
-	    __sync_val_compare_and_swap(&f->state, state, C25_FLOW_ENDED) != state)
+	if (!c25_flow_turn_ended(f))
 		return 0;
 	bpf_map_delete_elem(&c25_flow_out, &f->out);
 	bpf_map_delete_elem(&c25_flow_in, &f->in);
@@ -134,28 +155,39 @@ static __always_inline struct c25_flow *c25_flow_of(struct c25_flow_ref *ref)
 	return bpf_map_lookup_elem(&c25_flows, &slot);
 }
 
+/* The next sweep ends it. */
+static __always_inline void c25_flow_revoke(struct c25_flow *f)
+{
+	__u32 state = *(volatile __u32 *)&f->state;
+
+	if (state != C25_FLOW_FREE && state != C25_FLOW_ENDED)
+		c25_flow_turn(f, state, C25_FLOW_REVOKED);
+}
+
 /* A packet of the flow: counters, state, and once a second the stamps. */
 static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_pkt *p,
 					   const int dir, __u32 bytes)
 {
 	struct c25_tick *tick = c25_clock();
+	__u32 state = f->state;
 
 	__sync_fetch_and_add(&f->packets[dir], 1);
 	__sync_fetch_and_add(&f->bytes[dir], bytes);
 	if (p->t.proto == IPPROTO_TCP) {
 		if (dir == C25_OUT && (p->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-		    f->state == C25_FLOW_CLOSING) {
+		    state == C25_FLOW_CLOSING) {
 			/* The client uses its port anew. */
 			f->tcp_flags[C25_OUT] = f->tcp_flags[C25_BACK] = 0;
-			f->state = C25_FLOW_NEW;
+			c25_flow_turn(f, state, C25_FLOW_NEW);
 		}
 		if (p->tcp & ~f->tcp_flags[dir])
 			f->tcp_flags[dir] |= p->tcp;
 	}
-	if (p->tcp & (TCP_FIN | TCP_RST) && f->state != C25_FLOW_CLOSING)
-		f->state = C25_FLOW_CLOSING;
-	else if (dir == C25_BACK && f->state == C25_FLOW_NEW)
-		f->state = C25_FLOW_ESTABLISHED;
+	if (p->tcp & (TCP_FIN | TCP_RST) &&
+	    (state == C25_FLOW_NEW || state == C25_FLOW_ESTABLISHED))
+		c25_flow_turn(f, state, C25_FLOW_CLOSING);
+	else if (dir == C25_BACK && state == C25_FLOW_NEW)
+		c25_flow_turn(f, state, C25_FLOW_ESTABLISHED);
 	if (tick && f->last_seen != tick->now) {
 		f->last_seen = tick->now;
 		if (dir == C25_OUT) {

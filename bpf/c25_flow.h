@@ -229,7 +229,7 @@ static __always_inline int c25_flow_homed(const struct c25_flow *f)
 }
 
 /* The free slots are a stack, whose head's upper half counts what happened to it: a head that looks
- * the same is the same. Only the sweep puts back; every CPU takes. */
+ * the same is the same. */
 #define C25_STACK_TRIES 8
 
 static __always_inline void c25_slot_put(struct c25_tick *t, struct c25_flow *f, __u32 slot)
@@ -473,8 +473,9 @@ static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_t
 }
 
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot
- * without a port, or without being the first, goes through ENDED like any other.
+ * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot that
+ * found no port was in no hash and is free at once, or refused flows would fill the table; one that
+ * was not the first goes through ENDED like any other.
  */
 static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
 						 struct c25_birth *b)
@@ -508,7 +509,7 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
 	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
-		f->state = C25_FLOW_ENDED;
+		c25_slot_put(tick, f, pr.slot);
 		return NULL;
 	}
 	__sync_fetch_and_add(held, 1);

@@ -218,11 +218,15 @@ static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
 	}
 }
 
-/* Whether the uplink still has the address that the flow uses. */
+/* Whether the uplink still has the address that the flow uses, and the range its port. */
 static __always_inline int c25_flow_homed(const struct c25_flow *f)
 {
 	__u32 ifindex = f->uplink;
 	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
+
+	if ((c25_has_ports(&f->in) && !c25_nat_port(f->in.dport)) ||
+	    (c25_is_echo(&f->in) && !c25_nat_port(f->in.sport)))
+		return 0;
 
 	return dev && c25_addr_eq(c25_pick(!c25_addr_is4(&f->in.dst), &dev->addr4, &dev->addr6),
 				  &f->in.dst);

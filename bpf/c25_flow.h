@@ -199,13 +199,25 @@ static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_
 	}
 }
 
+/* Both ends have said that they are done. */
+static __always_inline int c25_flow_closed(const struct c25_flow *f)
+{
+	__u8 both = f->tcp_flags[C25_OUT] & f->tcp_flags[C25_BACK];
+	__u8 any = f->tcp_flags[C25_OUT] | f->tcp_flags[C25_BACK];
+
+	return f->out.proto == IPPROTO_TCP && f->state == C25_FLOW_CLOSING &&
+	       (both & TCP_FIN || any & TCP_RST);
+}
+
 /* Idle seconds that a flow may live. */
 static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
 {
 	switch (f->out.proto) {
 	case IPPROTO_TCP:
-		/* Both sides have answered the other, and neither has closed. */
-		if (f->state == C25_FLOW_ESTABLISHED && f->tcp_flags[C25_OUT] & TCP_ACK)
+		/* Both sides have answered the other, and not both have closed (RFC 7857, 2.1): the
+		 * one that has may wait long for what the other still sends. */
+		if (f->tcp_flags[C25_OUT] & TCP_ACK && f->tcp_flags[C25_BACK] &&
+		    !c25_flow_closed(f))
 			return C25_TCP_ESTABLISHED;
 		return C25_TCP_TRANSITORY;
 	case IPPROTO_UDP:
@@ -387,16 +399,6 @@ static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
 	__u32 range = c25_nat_hi - c25_nat_lo + 1;
 
 	return bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
-}
-
-/* Both ends have said that they are done. */
-static __always_inline int c25_flow_closed(const struct c25_flow *f)
-{
-	__u8 both = f->tcp_flags[C25_OUT] & f->tcp_flags[C25_BACK];
-	__u8 any = f->tcp_flags[C25_OUT] | f->tcp_flags[C25_BACK];
-
-	return f->out.proto == IPPROTO_TCP && f->state == C25_FLOW_CLOSING &&
-	       (both & TCP_FIN || any & TCP_RST);
 }
 
 /* No port is free: one whose connection is over is used again before its time (RFC 6191). */

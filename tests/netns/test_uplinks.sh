@@ -22,11 +22,13 @@ wait_for 5 listening internet 7 u
 
 declare -A fd pid
 opens() { # NAME SOCAT-ADDRESS
+	local writer
 	mkfifo "$dir/in.$1"
 	: >"$dir/out.$1"
 	in_ns client socat -d -t 0.1 - "$2" <"$dir/in.$1" >"$dir/out.$1" 2>"$dir/err.$1" &
 	pid[$1]=$!
-	exec {fd[$1]}>"$dir/in.$1"
+	exec {writer}>"$dir/in.$1"
+	fd[$1]=$writer
 }
 answers() { # NAME WORD
 	echo "$2" 1>&"${fd[$1]}" 2>/dev/null
@@ -43,9 +45,11 @@ ends() { # NAME
 	cat "$dir/err.$1"
 	return 1
 }
-closes() { # NAME
-	exec {fd[$1]}>&-
+closes() { # NAME: later ones have inherited the fifo, so its end would not be seen
+	local writer=${fd[$1]}
+	kill "${pid[$1]}"
 	wait "${pid[$1]}"
+	exec {writer}>&-
 	rm -f "$dir/in.$1"
 } 2>/dev/null
 fetch() { in_ns client curl -s --max-time 2 "http://$1/"; }

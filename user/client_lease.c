@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A lease over its TTL lives on while packets used it within this time: the longest that an
- * established TCP connection may be silent (RFC 5382, REQ-5). */
-#define LEASE_IDLE  7440
 #define LEASE_GRACE 60   /* its answer was held for a while, and counts its TTL from then */
 #define SWEEP_SLICE 2048 /* leases looked at in one turn: each may cost two map look-ups */
 
@@ -262,9 +259,26 @@ static int look_out(const void *magic, const void *value, void *ctx)
 	return stray_add(ctx, magic, &((const struct c25_magic *)value)->transit);
 }
 
+/* Of the two whose packets are accepted, the one that is not its connector holds it too. */
+static void restore_standby(struct client *c, struct lease *l, const struct c25_transit *back)
+{
+	uint32_t other = back->peer == l->peer ? back->peer2 : back->peer;
+
+	if (l->state != C25_LEASE_LIVE || other == l->peer || !peers_id(c->deps.peers, other))
+		return;
+	l->standby = other;
+	registrar_restore_standby(c->registrar, l, other);
+}
+
 static int look_back(const void *transit, const void *value, void *ctx)
 {
-	return stray_add(ctx, &((const struct c25_transit *)value)->magic, transit);
+	const struct c25_transit *back = value;
+	struct strays *s = ctx;
+	struct lease *l = lease_by_magic(s->c->leases, &back->magic);
+
+	if (l && addr_equal(&l->transit, transit))
+		restore_standby(s->c, l, back);
+	return stray_add(s, &back->magic, transit);
 }
 
 /* Of a pair that does not belong together only what is nobody's goes. */

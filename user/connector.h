@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "config.h"
 #include "datapath.h"
+#include "events.h"
 #include "netmap.h"
 #include "peers.h"
 #include "uplinks.h"
@@ -29,6 +30,7 @@ struct connector_deps {
 	struct uplinks *uplinks;
 	struct peers *peers;
 	struct apps *apps;
+	struct events *events;
 };
 
 struct connector_stats {

@@ -25,8 +25,12 @@ static int read_netmap(struct controller *c, struct netmap **out)
 	int err = netmap_read(&nm, c->config->netmap, c->config->node, &fault);
 
 	if (err) {
-		log_error("%s: %s%s%s", c->config->netmap, fault.path, fault.path[0] ? ": " : "",
-			  fault.text);
+		char why[sizeof(fault) + 4];
+
+		snprintf(why, sizeof(why), "%s%s%s", fault.path, fault.path[0] ? ": " : "",
+			 fault.text);
+		log_error("%s: %s", c->config->netmap, why);
+		events_tell(c->events, "netmap-refused", ev_text("why", why));
 		return err;
 	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
@@ -53,35 +57,6 @@ static bool is_connector(const struct netmap *nm)
 
 /* Datapath: programs and maps of the roles that this node has. */
 
-static void on_event(const struct c25_event *e, void *ctx)
-{
-	struct controller *c = ctx;
-
-	if (e->kind == C25_EVENT_UNMAPPED && c->client)
-		client_unmapped(c->client, &e->dst);
-}
-
-static void on_events(uv_poll_t *p, int status, int events)
-{
-	struct controller *c = p->data;
-
-	(void)status;
-	(void)events;
-	datapath_events_read(c->datapath, on_event, c);
-}
-
-static void events_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-/* A handle closes in the loop's next turn: another datapath's is another one. */
-static void unwatch_events(struct controller *c)
-{
-	if (c->events)
-		uv_close((uv_handle_t *)TAKE_PTR(c->events), events_closed);
-}
-
 static int open_datapath(struct controller *c, bool client, bool connector)
 {
 	const struct config *f = c->config;
@@ -105,28 +80,11 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	if (err)
 		return err;
 	/* Before its descriptor is closed with the old datapath. */
-	unwatch_events(c);
+	controller_unwatch_events(c);
 	if (old)
 		datapath_free(old);
 	c->maps = *datapath_maps(c->datapath);
 	return 0;
-}
-
-static int watch_events(struct controller *c)
-{
-	int err;
-
-	c->events = calloc(1, sizeof(*c->events));
-	if (!c->events)
-		return log_errno(ENOMEM, "watch the ring buffer");
-	err = uv_poll_init(&c->loop, c->events, datapath_events_fd(c->datapath));
-	if (err) {
-		free(TAKE_PTR(c->events));
-		return log_errno(-err, "watch the ring buffer");
-	}
-	c->events->data = c;
-	err = uv_poll_start(c->events, UV_READABLE, on_events);
-	return err ? log_errno(-err, "watch the ring buffer") : 0;
 }
 
 /* Everything the programs need to know is written before they are attached. */
@@ -180,6 +138,7 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.apps = c->apps,
 		.http = c->http,
 		.wg = c->wg,
+		.events = c->events,
 	};
 	int err = controller_check_upstreams(c, &socks);
 
@@ -198,6 +157,7 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 		.uplinks = c->uplinks,
 		.peers = c->peers,
 		.apps = c->apps,
+		.events = c->events,
 	};
 
 	return connector_new(&c->connector, &deps, nm);
@@ -216,6 +176,12 @@ static int listen_roles(struct controller *c)
 	return err ?: failed;
 }
 
+static void tell_role(struct controller *c, const char *role, int err)
+{
+	events_tell(c->events, "role", ev_text("role", role),
+		    ev_text("change", err ? "could not be taken up" : "taken up"));
+}
+
 /* Roles are only ever added: one that the netmap takes away has nothing left to do. */
 static int add_roles(struct controller *c, const struct netmap *nm)
 {
@@ -225,7 +191,7 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 	if (!c->datapath || client != !!c->client || connector != !!c->connector) {
 		err = open_datapath(c, client, connector);
 		if (!err)
-			err = watch_events(c);
+			err = controller_watch_events(c);
 		if (err)
 			return err;
 	}
@@ -237,11 +203,14 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 		err = peers_sync(c->peers, nm);
 	if (err)
 		return log_errno(-err, "read the pinned maps");
-	if (client && !c->client)
+	if (client && !c->client) {
 		err = start_client(c, nm);
+		tell_role(c, "client", err);
+	}
 	if (!err && connector && !c->connector) {
 		controller_warn_of_ports(c->config);
 		err = start_connector(c, nm);
+		tell_role(c, "connector", err);
 	}
 	return err;
 }
@@ -296,6 +265,8 @@ static void reload(struct controller *c)
 	apply(c, nm);
 	c->reloads_ok++;
 	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
+	events_tell(c->events, "netmap", ev_number("nodes", nm->n_nodes),
+		    ev_number("apps", nm->n_apps));
 }
 
 static void on_netmap(void *ctx)
@@ -404,7 +375,10 @@ static int start(struct controller *c)
 		return log_errno(-err, "watch %s", f->netmap);
 	err = read_netmap(c, &c->nm);
 	if (!err)
-		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
+		err = events_new(&c->events);
+	if (!err)
+		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops,
+				  c->events, c);
 	if (err)
 		return err;
 	c->fresh = access(f->pin, F_OK);
@@ -461,7 +435,7 @@ static void stop(struct controller *c, bool clear)
 		wg_sync_free(c->wg);
 	if (c->control)
 		control_free(c->control);
-	unwatch_events(c);
+	controller_unwatch_events(c);
 	uv_walk(&c->loop, close_own, c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -489,6 +463,7 @@ static void stop(struct controller *c, bool clear)
 		netlink_free(c->netlink);
 	if (c->nm)
 		netmap_free(c->nm);
+	events_free(c->events);
 }
 
 int controller_run(const struct config *config)

@@ -10,6 +10,7 @@
 #include "control.h"
 #include "datapath.h"
 #include "dns_intercept.h"
+#include "events.h"
 #include "netlink.h"
 #include "netmap.h"
 #include "netmap_watch.h"
@@ -39,15 +40,17 @@ struct controller {
 	struct client *client;           /* NULL: never had the role */
 	struct connector *connector;     /* NULL: never had the role */
 	struct control *control;
+	struct events *events; /* for those who watch */
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
-	uv_poll_t *events; /* of the datapath in force */
+	uv_poll_t *ring; /* events of the datapath in force */
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
 	bool fresh; /* nothing was pinned before this start */
 	int failed; /* why the loop was stopped; 0: by a signal */
 	uint64_t reloads_ok, reloads_refused;
+	uint64_t ring_events[C25_EVENT_DROP + 1]; /* read, by kind */
 };
 
 /* controller_overlay.c */
@@ -67,6 +70,11 @@ int controller_check_upstreams(const struct controller *c, const struct config_s
 /* controller_intercept.c */
 /* A client's DNS is taken where --dns-intercept says; for a new netmap too. */
 int controller_intercept(struct controller *c, const struct netmap *nm);
+
+/* controller_events.c */
+/* The ring buffer of the datapath in force. */
+int controller_watch_events(struct controller *c);
+void controller_unwatch_events(struct controller *c);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

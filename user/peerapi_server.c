@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "peerapi_server.h"
+#include "http_loop.h"
 #include "peerapi_http.h"
 
 #include <errno.h>
@@ -10,17 +11,14 @@
 #define MAX_CONNS       4096U
 #define MAX_CONNS_OF_IP 32U /* more than a client opens: requests and DNS questions */
 #define CONN_MEMORY     ((size_t)16 * 1024) /* request line and headers, and the answer's */
-#define BACKLOG         1024
 #define SWEEP_MS        1000
 #define IDLE_MS         30000 /* from one answer to the end of the next request's headers */
 #define ANSWER_MS       10000 /* from there until the answer is sent */
 
 struct listener {
+	struct http_loop http; /* first: its end finds the rest from it */
 	struct peerapi_server *server;
 	struct listener *next;
-	struct MHD_Daemon *daemon;
-	uv_poll_t poll;
-	uv_timer_t again; /* libmicrohttpd has work left that no descriptor tells of */
 };
 
 struct conn {
@@ -38,7 +36,7 @@ struct peerapi_server {
 	unsigned n_conns;
 	unsigned max_conns;
 	uv_timer_t sweep;
-	unsigned open_handles; /* the server's memory lives until the last one is closed */
+	unsigned users; /* listeners and the timer: the memory lives until the last one is closed */
 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -150,29 +148,6 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
 	set_deadline(conn_of(mhd), IDLE_MS);
 }
 
-static void listener_run(struct listener *l);
-
-static void on_again(uv_timer_t *timer)
-{
-	listener_run(timer->data);
-}
-
-static void listener_run(struct listener *l)
-{
-	MHD_UNSIGNED_LONG_LONG ms;
-
-	MHD_run(l->daemon);
-	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
-		uv_timer_start(&l->again, on_again, ms, 0);
-	else
-		uv_timer_stop(&l->again);
-}
-
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-	listener_run(poll->data);
-}
-
 /* With a loop that is not its own libmicrohttpd does not see to it by itself. */
 static void on_resumed(void *ctx, struct MHD_Connection *mhd)
 {
@@ -181,25 +156,8 @@ static void on_resumed(void *ctx, struct MHD_Connection *mhd)
 	struct peerapi_server *s = ctx;
 
 	for (struct listener *l = s->listeners; l; l = l->next)
-		if (l->daemon == daemon)
-			uv_timer_start(&l->again, on_again, 0, 0);
-}
-
-/* An address that is not up yet can be listened on too; "[::]" takes IPv4 as well. */
-static int open_socket(const struct sockaddr *sa)
-{
-	_cleanup_close_ int fd =
-		socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	const int on = 1, off = 0;
-	bool is4 = sa->sa_family == AF_INET;
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_FREEBIND : IPV6_FREEBIND, &on,
-		       sizeof(on)) ||
-	    (!is4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off))) ||
-	    bind(fd, sa, sock_len(sa)) || listen(fd, BACKLOG))
-		return -errno;
-	return TAKE_FD(fd);
+		if (l->http.mhd == daemon)
+			http_loop_soon(&l->http);
 }
 
 static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
@@ -214,47 +172,30 @@ static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONN_MEMORY, MHD_OPTION_END);
 }
 
-/* The daemon's own epoll descriptor is readable when it has something to do. */
-static int listener_watch(struct listener *l)
-{
-	struct peerapi_server *s = l->server;
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	int err;
-
-	err = uv_poll_init(s->loop, &l->poll, info->epoll_fd);
-	if (err)
-		return err;
-	l->poll.data = l;
-	uv_timer_init(s->loop, &l->again);
-	l->again.data = l;
-	s->open_handles += 2;
-	l->next = s->listeners;
-	s->listeners = l;
-	return uv_poll_start(&l->poll, UV_READABLE, on_ready);
-}
-
 int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa)
 {
 	_cleanup_free_ struct listener *l = calloc(1, sizeof(*l));
 	_cleanup_close_ int fd = -1;
+	struct MHD_Daemon *daemon;
 	int err;
 
 	if (!l)
 		return -ENOMEM;
-	fd = open_socket(sa);
+	fd = http_loop_listen(sa);
 	if (fd < 0)
 		return fd;
-	l->server = s;
-	l->daemon = start_daemon(s, fd);
-	if (!l->daemon)
+	errno = 0;
+	daemon = start_daemon(s, fd);
+	if (!daemon)
 		return errno ? -errno : -ENOMEM;
 	TAKE_FD(fd); /* the daemon's own from here on */
-	err = listener_watch(l);
-	if (err) {
-		MHD_stop_daemon(l->daemon);
+	err = http_loop_start(&l->http, s->loop, daemon);
+	if (err)
 		return err;
-	}
-	TAKE_PTR(l);
+	l->server = s;
+	l->next = s->listeners;
+	s->listeners = TAKE_PTR(l);
+	s->users++;
 	return 0;
 }
 
@@ -277,34 +218,28 @@ int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 		s->max_conns = (unsigned)files.rlim_cur / 2;
 	uv_timer_init(loop, &s->sweep);
 	s->sweep.data = s;
-	s->open_handles = 1;
+	s->users = 1;
 	*out = s;
 	return 0;
 }
 
-static void handle_closed(struct peerapi_server *s)
+static void user_gone(struct peerapi_server *s)
 {
-	if (--s->open_handles)
-		return;
-	while (s->listeners) {
-		struct listener *l = s->listeners;
-
-		s->listeners = l->next;
-		free(l);
-	}
-	free(s);
+	if (!--s->users)
+		free(s);
 }
 
 static void sweep_closed(uv_handle_t *handle)
 {
-	handle_closed(handle->data);
+	user_gone(handle->data);
 }
 
-static void listener_closed(uv_handle_t *handle)
+static void listener_stopped(struct http_loop *h)
 {
-	struct listener *l = handle->data;
+	struct listener *l = (struct listener *)h;
 
-	handle_closed(l->server);
+	user_gone(l->server);
+	free(l);
 }
 
 void peerapi_server_free(struct peerapi_server *s)
@@ -312,11 +247,11 @@ void peerapi_server_free(struct peerapi_server *s)
 	if (!s)
 		return;
 	peerapi_http_stop(&s->http);
-	for (struct listener *l = s->listeners; l; l = l->next) {
-		/* Out of the loop's epoll before the daemon closes the descriptor. */
-		uv_close((uv_handle_t *)&l->poll, listener_closed);
-		uv_close((uv_handle_t *)&l->again, listener_closed);
-		MHD_stop_daemon(l->daemon);
+	while (s->listeners) {
+		struct listener *l = s->listeners;
+
+		s->listeners = l->next;
+		http_loop_stop(&l->http, listener_stopped);
 	}
 	uv_close((uv_handle_t *)&s->sweep, sweep_closed);
 }

@@ -122,9 +122,11 @@ static void op_heard(void *ctx, const struct netmap_node *peer)
 	seen.heard++;
 }
 
-static void op_answered(void *ctx, int code)
+static void op_answered(void *ctx, const struct netmap_node *peer, const struct peerapi_item *item,
+			const struct peerapi_result *result)
 {
-	seen.answered[code]++;
+	cr_assert(peer && item);
+	seen.answered[result->code]++;
 }
 
 static const struct peerapi_server_ops ops = {

@@ -199,6 +199,11 @@ static int set_peerapi_listen(void *target, const char *value, const char **why)
 	return add_sock(&((struct config *)target)->peerapi_listen, value, 0, why);
 }
 
+static int set_metrics_listen(void *target, const char *value, const char **why)
+{
+	return add_sock(&((struct config *)target)->metrics_listen, value, 0, why);
+}
+
 static int set_answer_timeout(void *target, const char *value, const char **why)
 {
 	*why = "not a time in milliseconds, 10 to 60000";
@@ -299,7 +304,8 @@ static const struct option_def run_options[] = {
 	{ "max-flows", "N", "size of the flow table [262144]", set_max_flows, 0 },
 	{ "pin", "DIR", "where programs and maps are pinned [" DATAPATH_PIN "]", set_pin, 0 },
 	{ "control", "PATH", "the control socket [" CONFIG_CONTROL "]", set_control, 0 },
-	{ "metrics-listen", "ADDR:PORT", "not built yet", set_later, 0 },
+	{ "metrics-listen", "ADDR:PORT", "Prometheus /metrics, /healthz and /readyz [off]",
+	  set_metrics_listen, 0 },
 	{ "detach-on-exit", NULL, "take the datapath down at exit", set_detach, 0 },
 	{ "log-level", "LEVEL", "error, warn, info or debug [info]", set_log_level, 0 },
 	{ "log-json", NULL, "log lines as JSON objects", set_log_json, 0 },

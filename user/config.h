@@ -54,6 +54,7 @@ struct config {
 	uint32_t max_flows;
 	const char *pin;
 	const char *control;
+	struct config_socks metrics_listen; /* one or none */
 	bool detach_on_exit;
 	bool log_json;
 	int log_level;

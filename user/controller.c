@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SETTLE_MS 100
@@ -35,6 +36,7 @@ static int read_netmap(struct controller *c, struct netmap **out)
 	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
+	c->loaded_at = time(NULL);
 	*out = TAKE_PTR(nm);
 	return 0;
 }
@@ -88,7 +90,7 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 }
 
 /* Everything the programs need to know is written before they are attached. */
-static int sync_kernel(struct controller *c, const struct netmap *nm)
+static int sync_all(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link;
 	int err;
@@ -114,6 +116,12 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	if (!err && c->intercept)
 		dns_intercept_sync(c->intercept, c->datapath, link->ifindex);
 	return err;
+}
+
+static int sync_kernel(struct controller *c, const struct netmap *nm)
+{
+	c->kernel_err = sync_all(c, nm);
+	return c->kernel_err;
 }
 
 /* Roles. */
@@ -173,7 +181,8 @@ static int listen_roles(struct controller *c)
 		err = client_listen(c->client, &socks);
 	if (c->connector)
 		failed = connector_listen(c->connector, &c->config->peerapi_listen);
-	return err ?: failed;
+	c->listen_err = err ?: failed;
+	return c->listen_err;
 }
 
 static void tell_role(struct controller *c, const char *role, int err)
@@ -259,11 +268,13 @@ static void reload(struct controller *c)
 
 	if (read_netmap(c, &nm)) {
 		c->reloads_refused++;
+		c->reload_failed = true;
 		log_error("%s was refused; the netmap before stays in force", c->config->netmap);
 		return;
 	}
 	apply(c, nm);
 	c->reloads_ok++;
+	c->reload_failed = false;
 	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
 	events_tell(c->events, "netmap", ev_number("nodes", nm->n_nodes),
 		    ev_number("apps", nm->n_apps));
@@ -381,6 +392,12 @@ static int start(struct controller *c)
 				  c->events, c);
 	if (err)
 		return err;
+	if (f->metrics_listen.n)
+		err = metrics_server_new(&c->metrics, &c->loop,
+					 (const struct sockaddr *)&f->metrics_listen.v[0],
+					 &controller_metrics_ops, c);
+	if (err)
+		return err;
 	c->fresh = access(f->pin, F_OK);
 	err = netlink_open(&c->netlink);
 	if (err)
@@ -433,6 +450,7 @@ static void stop(struct controller *c, bool clear)
 		connector_free(c->connector);
 	if (c->wg)
 		wg_sync_free(c->wg);
+	metrics_server_free(c->metrics);
 	if (c->control)
 		control_free(c->control);
 	controller_unwatch_events(c);
@@ -482,6 +500,7 @@ int controller_run(const struct config *config)
 		log_info("ready: node %s%s%s, nodes: %zu, apps: %zu", config->node,
 			 c->client ? ", client" : "", c->connector ? ", connector" : "",
 			 c->nm->n_nodes, c->nm->n_apps);
+		c->started = true;
 		notify_ready();
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 		notify_stopping();

@@ -11,6 +11,7 @@
 #include "datapath.h"
 #include "dns_intercept.h"
 #include "events.h"
+#include "metrics_server.h"
 #include "netlink.h"
 #include "netmap.h"
 #include "netmap_watch.h"
@@ -41,6 +42,7 @@ struct controller {
 	struct connector *connector;     /* NULL: never had the role */
 	struct control *control;
 	struct events *events; /* for those who watch */
+	struct metrics_server *metrics; /* NULL: not asked for */
 	struct netmap_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
@@ -49,7 +51,11 @@ struct controller {
 	uv_timer_t minute;
 	bool fresh; /* nothing was pinned before this start */
 	int failed; /* why the loop was stopped; 0: by a signal */
+	bool started; /* once ready; later failures are in the two below */
+	int kernel_err, listen_err;
 	uint64_t reloads_ok, reloads_refused;
+	bool reload_failed; /* the last one */
+	int64_t loaded_at;  /* the netmap in force, seconds since 1970 */
 	uint64_t ring_events[C25_EVENT_DROP + 1]; /* read, by kind */
 };
 
@@ -75,6 +81,11 @@ int controller_intercept(struct controller *c, const struct netmap *nm);
 /* The ring buffer of the datapath in force. */
 int controller_watch_events(struct controller *c);
 void controller_unwatch_events(struct controller *c);
+
+/* controller_metrics.c: ops of --metrics-listen. */
+extern const struct metrics_server_ops controller_metrics_ops;
+/* Other nodes that are connectors of any app this one may use; `out` has room for every node. */
+size_t controller_connectors(const struct controller *c, const struct netmap_node **out);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

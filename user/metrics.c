@@ -217,7 +217,7 @@ static void print_seeing(FILE *out, const struct metrics *m)
 		    "Log lines that could not be written.", m->log_dropped);
 }
 
-static void print_all(FILE *out, const struct metrics *m)
+static void print_all(FILE *out, struct metrics *m)
 {
 	const struct named roles[] = {
 		{ "client", m->client },
@@ -251,6 +251,9 @@ static void print_all(FILE *out, const struct metrics *m)
 	metrics_one(out, "conn25_maps_readable", METRICS_GAUGE,
 		    "Whether the kernel's maps could be read.",
 		    m->has_maps && !metrics_maps(out, &m->maps));
+	if (m->has_maps)
+		maps_close(&m->maps);
+	m->has_maps = false;
 	metrics_process(out);
 }
 

@@ -19,6 +19,7 @@
 #include "peerapi_client.h"
 #include "peers.h"
 #include "registrar.h"
+#include "tls.h"
 #include "wg_sync.h"
 
 #include <uv.h>
@@ -36,6 +37,7 @@ struct client_deps {
 	struct peerapi_client *http;
 	struct wg_sync *wg; /* NULL: the overlay is no WireGuard device */
 	struct events *events;
+	struct tls *tls; /* NULL: plain HTTP */
 };
 
 /* What the outside may see; for status and metrics. */

@@ -137,6 +137,11 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	client_tick_soon(c);
 }
 
+const char *client_base(const struct client *c, const struct netmap_node *node)
+{
+	return c->deps.tls && node->peer_api_tls ? node->peer_api_tls : node->peer_api;
+}
+
 const struct c25_addr *client_source(const struct client *c, const char *base)
 {
 	const struct netmap_node *self = netmap_self(c->nm);
@@ -161,10 +166,12 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 		.n_release = n_release,
 	};
 	_cleanup_free_ char *body = NULL;
+	const char *base;
 
 	if (!items)
 		return -ENOMEM;
-	if (!node || !node->peer_api)
+	base = node ? client_base(c, node) : NULL;
+	if (!base)
 		return -ENOENT;
 	for (size_t i = 0; i < n; i++) {
 		int family = addr_is4(&leases[i]->real) ? 4 : 6;
@@ -182,9 +189,10 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 		return -ENOMEM;
 	return peerapi_client_send(c->deps.http,
 				   &(struct peerapi_post){
-					   .base = node->peer_api,
+					   .base = base,
+					   .node = node,
 					   .path = PEERAPI_PATH,
-					   .source = client_source(c, node->peer_api),
+					   .source = client_source(c, base),
 					   .type = "application/json",
 					   .body = body,
 					   .len = strlen(body),

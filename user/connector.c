@@ -422,7 +422,7 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	if (!err)
 		err = connector_dns_new(&c->dns, deps->loop, &deps->config->dns_upstream, nm);
 	if (!err)
-		err = peerapi_server_new(&c->server, deps->loop, &server_ops, c);
+		err = peerapi_server_new(&c->server, deps->loop, deps->tls, &server_ops, c);
 	if (err)
 		return log_errno(-err, "start the connector");
 	if (c->total)

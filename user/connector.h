@@ -14,6 +14,7 @@
 #include "events.h"
 #include "netmap.h"
 #include "peers.h"
+#include "tls.h"
 #include "uplinks.h"
 
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct connector_deps {
 	struct peers *peers;
 	struct apps *apps;
 	struct events *events;
+	struct tls *tls; /* NULL: plain HTTP */
 };
 
 struct connector_stats {

@@ -147,6 +147,7 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.http = c->http,
 		.wg = c->wg,
 		.events = c->events,
+		.tls = c->tls,
 	};
 	int err = controller_check_upstreams(c, &socks);
 
@@ -166,6 +167,7 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 		.peers = c->peers,
 		.apps = c->apps,
 		.events = c->events,
+		.tls = c->tls,
 	};
 
 	return connector_new(&c->connector, &deps, nm);
@@ -259,6 +261,7 @@ static void apply(struct controller *c, struct netmap *nm)
 	sync_kernel(c, nm);
 	controller_intercept(c, nm);
 	listen_roles(c);
+	controller_check_tls(c, nm);
 	netmap_free(old);
 }
 
@@ -319,6 +322,8 @@ static void on_sync(uv_timer_t *t)
 		return;
 	sync_kernel(c, c->nm);
 	listen_roles(c);
+	if (c->tls)
+		tls_check(c->tls, netmap_self(c->nm));
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -381,7 +386,7 @@ static int start(struct controller *c)
 	if (err)
 		return err;
 	/* Watched before it is read, so that no change falls in between. */
-	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
+	err = file_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	if (err)
 		return log_errno(-err, "watch %s", f->netmap);
 	err = read_netmap(c, &c->nm);
@@ -406,7 +411,11 @@ static int start(struct controller *c)
 	if (!err)
 		err = overlay_open(&c->overlay, &overlay, c->netlink);
 	if (!err)
+		err = controller_open_tls(c);
+	if (!err)
 		err = peerapi_client_new(&c->http, &c->loop);
+	if (!err)
+		peerapi_client_set_tls(c->http, c->tls);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
 	if (!err && f->overlay == OVERLAY_WIREGUARD)
@@ -441,7 +450,7 @@ static void close_own(uv_handle_t *h, void *ctx)
 static void stop(struct controller *c, bool clear)
 {
 	if (c->watch)
-		netmap_watch_free(c->watch);
+		file_watch_free(c->watch);
 	if (c->http)
 		peerapi_client_free(c->http);
 	if (c->client)
@@ -450,6 +459,7 @@ static void stop(struct controller *c, bool clear)
 		connector_free(c->connector);
 	if (c->wg)
 		wg_sync_free(c->wg);
+	tls_free(c->tls);
 	metrics_server_free(c->metrics);
 	if (c->control)
 		control_free(c->control);

@@ -14,10 +14,11 @@
 #include "metrics_server.h"
 #include "netlink.h"
 #include "netmap.h"
-#include "netmap_watch.h"
+#include "file_watch.h"
 #include "overlay.h"
 #include "peerapi_client.h"
 #include "peers.h"
+#include "tls.h"
 #include "uplinks.h"
 #include "wg_sync.h"
 
@@ -37,13 +38,14 @@ struct controller {
 	struct uplinks *uplinks;
 	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
+	struct tls *tls; /* NULL: plain HTTP */
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
 	struct client *client;           /* NULL: never had the role */
 	struct connector *connector;     /* NULL: never had the role */
 	struct control *control;
 	struct events *events; /* for those who watch */
 	struct metrics_server *metrics; /* NULL: not asked for */
-	struct netmap_watch *watch;
+	struct file_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
 	uv_poll_t *ring; /* events of the datapath in force */
@@ -76,6 +78,11 @@ int controller_check_upstreams(const struct controller *c, const struct config_s
 /* controller_intercept.c */
 /* A client's DNS is taken where --dns-intercept says; for a new netmap too. */
 int controller_intercept(struct controller *c, const struct netmap *nm);
+
+/* controller_tls.c */
+int controller_open_tls(struct controller *c);
+/* What of certificates and netmap does not go together. */
+void controller_check_tls(struct controller *c, const struct netmap *nm);
 
 /* controller_events.c */
 /* The ring buffer of the datapath in force. */

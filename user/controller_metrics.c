@@ -93,6 +93,12 @@ static void *metrics_open(void *ctx)
 	memcpy(m->ring_events, c->ring_events, sizeof(m->ring_events));
 	m->events = events_stats(c->events);
 	m->log_dropped = log_dropped();
+	if (c->tls) {
+		m->tls = true;
+		m->tls_expires = tls_now(c->tls)->ends;
+		m->tls_reloads_ok = tls_stats(c->tls).reloads_ok;
+		m->tls_reloads_refused = tls_stats(c->tls).reloads_refused;
+	}
 	if (c->connector)
 		m->server = *connector_stats(c->connector);
 	if (c->client && gather_client(m, c)) {

@@ -199,6 +199,7 @@ static char *view_explain(void *ctx, const char *subject)
 		.maps = &c->maps,
 		.peers = c->peers,
 		.client = c->client,
+		.tls = c->tls,
 	};
 
 	return c->peers ? explain(&source, subject) : strdup("The daemon is starting.\n");

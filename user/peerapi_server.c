@@ -2,10 +2,12 @@
 #include "peerapi_server.h"
 #include "http_loop.h"
 #include "peerapi_http.h"
+#include "tls_owner.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define MAX_CONNS       4096U
@@ -26,11 +28,16 @@ struct conn {
 	struct MHD_Connection *mhd;
 	struct conn *prev, *next;
 	uint64_t deadline; /* of uv_now() */
+	bool asks;         /* between a request's headers and its answer */
+	struct tls_set *tls;
+	gnutls_x509_crt_t cert;
+	struct tls_owner owner; /* for whom it was looked at last, and was his */
 };
 
 struct peerapi_server {
 	struct peerapi_http http;
 	uv_loop_t *loop;
+	const struct tls *tls;
 	struct listener *listeners;
 	struct conn *conns;
 	unsigned n_conns;
@@ -44,10 +51,18 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static void set_deadline(struct conn *conn, uint64_t ms)
+static void set_state(struct conn *conn, bool asks, uint64_t ms)
 {
-	if (conn)
-		conn->deadline = uv_now(conn->server->loop) + ms;
+	if (!conn)
+		return;
+	conn->asks = asks;
+	conn->deadline = uv_now(conn->server->loop) + ms;
+}
+
+/* One that began with a certificate or a CA that is no longer in force has to begin anew. */
+static bool is_outdated(const struct peerapi_server *s, const struct conn *c)
+{
+	return c->tls && !c->asks && c->tls != tls_now(s->tls);
 }
 
 /* libmicrohttpd's own timeout starts anew with each byte, so that one byte now and then would
@@ -60,11 +75,66 @@ static void on_sweep(uv_timer_t *timer)
 	for (struct conn *c = s->conns; c; c = c->next) {
 		const union MHD_ConnectionInfo *info;
 
-		if (now < c->deadline)
+		if (now < c->deadline && !is_outdated(s, c))
 			continue;
 		info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 		shutdown(info->connect_fd, SHUT_RDWR);
 	}
+}
+
+/* Before the handshake: whoever shows no certificate that the CA of today signed is refused in it. */
+static void begin_tls(struct conn *c)
+{
+	static gnutls_typed_vdata_st purpose = {
+		.type = GNUTLS_DT_KEY_PURPOSE_OID,
+		.data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT,
+	};
+	gnutls_session_t session =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+
+	c->tls = tls_set_ref(tls_now(c->server->tls));
+	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, c->tls->cred);
+	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+	gnutls_session_set_verify_cert2(session, &purpose, 1, 0);
+}
+
+static void end_tls(struct conn *c)
+{
+	tls_set_unref(c->tls);
+	if (c->cert)
+		gnutls_x509_crt_deinit(c->cert);
+}
+
+/* What the peer has shown in the handshake; the first one is its own. */
+static bool take_cert(struct conn *c)
+{
+	gnutls_session_t session =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+	unsigned n = 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+
+	if (!list || !n || gnutls_x509_crt_init(&c->cert))
+		return false;
+	if (!gnutls_x509_crt_import(c->cert, &list[0], GNUTLS_X509_FMT_DER))
+		return true;
+	gnutls_x509_crt_deinit(TAKE_PTR(c->cert));
+	return false;
+}
+
+static bool vouched(struct MHD_Connection *mhd, const struct netmap_node *node)
+{
+	struct conn *c = conn_of(mhd);
+	struct tls_owner owner;
+
+	if (!c || (!c->cert && !take_cert(c)))
+		return false;
+	tls_owner_of(&owner, node);
+	if (!memcmp(&c->owner, &owner, sizeof(owner)))
+		return true;
+	if (!tls_owner_has(&owner, c->cert))
+		return false;
+	c->owner = owner;
+	return true;
 }
 
 static void conn_open(struct peerapi_server *s, struct MHD_Connection *mhd, void **slot)
@@ -80,12 +150,14 @@ static void conn_open(struct peerapi_server *s, struct MHD_Connection *mhd, void
 	}
 	c->server = s;
 	c->mhd = mhd;
+	if (s->tls)
+		begin_tls(c);
 	c->next = s->conns;
 	if (c->next)
 		c->next->prev = c;
 	s->conns = c;
 	*slot = c;
-	set_deadline(c, IDLE_MS);
+	set_state(c, false, IDLE_MS);
 	if (!uv_is_active((uv_handle_t *)&s->sweep))
 		uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
@@ -101,6 +173,7 @@ static void conn_close(struct peerapi_server *s, struct conn *c)
 		s->conns = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
+	end_tls(c);
 	free(c);
 	if (!s->conns)
 		uv_timer_stop(&s->sweep);
@@ -136,7 +209,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	struct peerapi_server *s = cls;
 
 	if (!*slot)
-		set_deadline(conn_of(mhd), ANSWER_MS);
+		set_state(conn_of(mhd), true, ANSWER_MS);
 	return peerapi_http_request(&s->http, mhd, path, method, data, len, slot);
 }
 
@@ -145,7 +218,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
 			 enum MHD_RequestTerminationCode how)
 {
 	peerapi_http_completed(slot);
-	set_deadline(conn_of(mhd), IDLE_MS);
+	set_state(conn_of(mhd), false, IDLE_MS);
 }
 
 /* With a loop that is not its own libmicrohttpd does not see to it by itself. */
@@ -162,14 +235,24 @@ static void on_resumed(void *ctx, struct MHD_Connection *mhd)
 
 static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
-				on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+	const struct tls_set *tls = tls_now(s->tls);
+	/* Each connection gets credentials of its own; these are for libmicrohttpd to begin. */
+	struct MHD_OptionItem secure[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, tls ? tls->cert.text : NULL },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? tls->key.text : NULL },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0);
+
+	return MHD_start_daemon(flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
 				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
 				MHD_OPTION_UNESCAPE_CALLBACK, peerapi_http_unescape, NULL,
 				MHD_OPTION_CONNECTION_LIMIT, s->max_conns,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_CONNS_OF_IP,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONN_MEMORY, MHD_OPTION_END);
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONN_MEMORY, MHD_OPTION_ARRAY,
+				tls ? secure : secure + ARRAY_SIZE(secure) - 1, MHD_OPTION_END);
 }
 
 int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa)
@@ -199,7 +282,7 @@ int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa)
 	return 0;
 }
 
-int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
+int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop, const struct tls *tls,
 		       const struct peerapi_server_ops *ops, void *ctx)
 {
 	struct peerapi_server *s = calloc(1, sizeof(*s));
@@ -211,7 +294,9 @@ int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 	s->http.ctx = ctx;
 	s->http.questions.resumed = on_resumed;
 	s->http.questions.ctx = s;
+	s->http.vouched = tls ? vouched : NULL;
 	s->loop = loop;
+	s->tls = tls;
 	/* Half of the process's descriptors at most: DNS and the rest need some too. */
 	s->max_conns = MAX_CONNS;
 	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur / 2 < MAX_CONNS)

@@ -12,6 +12,7 @@
 #include "dns_proxy.h"
 #include "netmap.h"
 #include "peerapi_msg.h"
+#include "tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -46,7 +47,9 @@ struct peerapi_server_ops {
 	bool (*covers)(void *ctx, const struct netmap_app *app, const uint8_t *name);
 };
 
-int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
+/* `tls`: peers speak mutual TLS; NULL: plain HTTP. It must outlive the server's connections, which
+ * end with the loop. */
+int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop, const struct tls *tls,
 		       const struct peerapi_server_ops *ops, void *ctx);
 /* Not from within an op. Connections end; the loop has to turn once more to close the handles and
  * free the memory, before it is closed itself. */

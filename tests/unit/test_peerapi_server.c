@@ -168,7 +168,7 @@ static void start(void)
 
 	uv_loop_init(&loop);
 	use_netmap(netmap_text);
-	cr_assert_eq(peerapi_server_new(&server, &loop, &ops, NULL), 0);
+	cr_assert_eq(peerapi_server_new(&server, &loop, NULL, &ops, NULL), 0);
 	port = free_port();
 	snprintf(text, sizeof(text), "[::]:%u", port);
 	cr_assert_eq(sock_parse(&ss, text, 0), 0);

@@ -71,6 +71,7 @@ void client_end_lease(struct client *c, struct lease *l)
 	maps_lease_put(c->deps.maps, &magic, &record);
 	quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	client_keep_drop(c, l);
 	dns_answers_drop(&c->answers, l->domain, addr_is4(&magic));
 	if (c->deps.wg)
 		wg_sync_drop(c->deps.wg, &l->transit);
@@ -264,7 +265,8 @@ static int look_out(const void *magic, const void *value, void *ctx)
 /* Of the two whose packets are accepted, the one that is not its connector holds it too. */
 static void restore_standby(struct client *c, struct lease *l, const struct c25_transit *back)
 {
-	uint32_t other = back->peer == l->peer ? back->peer2 : back->peer;
+	uint32_t peer2 = back->peer2 & ~C25_TRANSIT_KEPT;
+	uint32_t other = back->peer == l->peer ? peer2 : back->peer;
 
 	if (l->state != C25_LEASE_LIVE || other == l->peer || !peers_id(c->deps.peers, other))
 		return;
@@ -314,6 +316,8 @@ int client_restore(struct client *c)
 		err = remove_strays(c, look_out, MAP_MAGIC);
 	if (!err)
 		err = remove_strays(c, look_back, MAP_TRANSIT);
+	if (!err)
+		err = client_keep_restore(c);
 	if (err)
 		return err;
 	if (r.leases)

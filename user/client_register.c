@@ -292,18 +292,27 @@ static void tell_granted(const struct client *c, const struct lease *l, uint32_t
 		    ev_text("connector", id));
 }
 
+/* `second`: the other one whose packets are accepted; LEASE_NO_PEER: none. */
+static int write_mapping(struct client *c, const struct lease *l, uint32_t connector,
+			 uint32_t second, bool kept)
+{
+	if (second == LEASE_NO_PEER)
+		second = connector;
+	return maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
+			       second | (kept ? C25_TRANSIT_KEPT : 0), kept ? C25_MAGIC_KEPT : 0);
+}
+
 static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
 	struct c25_lease record = lease_record(l);
-	uint32_t other = l->standby;
+	bool moves = l->state == C25_LEASE_LIVE && l->peer != connector;
+	bool kept = moves ? client_keep_move(c, l) : client_kept(c, l) != LEASE_NO_PEER;
+	/* What the connector before still sends is accepted as well. */
+	uint32_t second = moves ? l->peer : l->standby;
 	int err;
 
-	/* What the connector before still sends is accepted as well. */
-	if (l->state == C25_LEASE_LIVE && l->peer != connector)
-		other = l->peer;
-	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
-			      other == LEASE_NO_PEER ? connector : other, 0);
+	err = write_mapping(c, l, connector, second, kept);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
 	record.state = C25_LEASE_LIVE;
@@ -314,7 +323,7 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 	tell_granted(c, l, connector);
 	l->state = C25_LEASE_LIVE;
 	l->peer = connector;
-	l->standby = other == connector ? LEASE_NO_PEER : other;
+	l->standby = second == connector ? LEASE_NO_PEER : second;
 	return 0;
 }
 
@@ -332,6 +341,7 @@ static void revoked(void *ctx, struct lease *l, int code)
 	if (l->state == C25_LEASE_LIVE)
 		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer, l->peer,
 				C25_MAGIC_DEAD);
+	client_keep_drop(c, l);
 	l->state = C25_LEASE_PENDING;
 	record = lease_record(l);
 	maps_lease_put(c->deps.maps, &l->magic, &record);
@@ -378,31 +388,24 @@ static void standby(void *ctx, struct lease *l, uint32_t connector)
 	struct client *c = ctx;
 
 	l->standby = connector == REGISTRAR_NONE ? LEASE_NO_PEER : connector;
+	if (client_kept(c, l) != l->standby)
+		client_keep_end(c, l);
 	if (l->state == C25_LEASE_LIVE)
-		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer,
-				connector == REGISTRAR_NONE ? l->peer : connector, 0);
+		write_mapping(c, l, l->peer, l->standby, client_kept(c, l) != LEASE_NO_PEER);
 }
 
-/* Packets of this second may still be answered in the next one. */
-#define ANSWERED_WITHIN 2
-
+/* Where single flows cannot be told apart, all stay. */
 static bool forwards(void *ctx, const struct lease *l, enum registrar_failure how)
 {
-	struct client *c = ctx;
-	uint64_t now = client_now_s();
-	struct c25_transit back;
-	struct c25_magic out;
+	const struct client *c = ctx;
+	struct c25_kept stamps;
 
-	if (maps_magic_get(c->deps.maps, &l->magic, &out) ||
-	    maps_transit_get(c->deps.maps, &l->transit, &back))
-		return false;
-	if (!back.last_seen || back.last_seen + ANSWERED_WITHIN <= out.last_seen)
-		return false;
-	if (now < back.last_seen + ANSWERED_WITHIN)
-		return true;
-	/* An idle connection is lost if it moves. The connector's datapath outlives its daemon, so
-	 * that its host being there is reason to wait for a packet that is not answered. */
-	return how == REGISTRAR_PRESENT && now < back.last_seen + LEASE_IDLE;
+	return c->deps.wg && client_answered(c, l, how, &stamps);
+}
+
+static bool keeps(void *ctx, const struct lease *l)
+{
+	return client_kept(ctx, l) != LEASE_NO_PEER;
 }
 
 const struct registrar_ops client_registrar_ops = {
@@ -414,4 +417,5 @@ const struct registrar_ops client_registrar_ops = {
 	.carry = carry,
 	.standby = standby,
 	.forwards = forwards,
+	.keeps = keeps,
 };

@@ -340,6 +340,15 @@ void registrar_release(struct registrar *r, struct lease *l)
 	r->busy--;
 }
 
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit)
+{
+	struct conn *c = conn_get(r, connector);
+
+	if (c)
+		conn_release(c, transit);
+	r->due = r->now;
+}
+
 static void tell_again(struct registrar *r, struct registration *reg)
 {
 	reg->confirmed = false;

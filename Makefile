@@ -107,16 +107,6 @@ $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes $(CFLAGS) $< -o $@
 
-# The load of the chaos test and the soak.
-LOAD_BIN := $(addprefix $(BUILD)/chaos/,echo udp tcp names)
-$(LOAD_BIN): $(BUILD)/chaos/%: tests/chaos/%.c tests/chaos/load.h
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $< -o $@
-
-DURATION ?= 600
-chaos: all $(LOAD_BIN) ## DURATION (600) seconds of traffic under crashes, upgrades, reloads and cut links; root
-	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(DURATION) bash tests/chaos/chaos.sh
-
 bench-packets: all $(BUILD)/bench/load ## CPU per packet against plain forwarding and nftables; root
 	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
 
@@ -161,4 +151,4 @@ clean: ## remove $(BUILD)
 
 -include $(wildcard $(BUILD)/user/*.d $(BUILD)/san/user/*.d)
 
-include tests/fuzz/fuzz.mk
+include tests/fuzz/fuzz.mk tests/chaos/chaos.mk

@@ -66,8 +66,8 @@ static void write_lease(const struct ends *e, struct lease *l, uint64_t now)
 	l->state = C25_LEASE_LIVE;
 	l->peer = e->peer[0];
 	record = lease_record(l);
-	must(maps_mapping_put(&e->connector, &key, &l->real, e->app[1], e->peer[1], now),
-	     "mapping");
+	must(maps_mapping_put(&e->connector, &key, &l->real, e->app[1], e->peer[1], now), "mappin"
+											  "g");
 	must(maps_client_put(&e->client, &l->magic, &l->transit, l->peer, l->peer, 0), "magic");
 	must(maps_lease_put(&e->client, &l->magic, &record), "lease");
 }
@@ -134,7 +134,8 @@ static int take(struct digest *d, uint64_t hash)
 
 static int see_lease(const void *key, const void *value, void *ctx)
 {
-	return take(ctx, mix(mix(1, key, sizeof(struct c25_addr)), value, sizeof(struct c25_lease)));
+	return take(ctx,
+		    mix(mix(1, key, sizeof(struct c25_addr)), value, sizeof(struct c25_lease)));
 }
 
 static int see_magic(const void *key, const void *value, void *ctx)

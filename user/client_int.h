@@ -16,6 +16,10 @@ struct client_app {
 	uint32_t connectors[REGISTRAR_MAX_CONNECTORS]; /* in this client's order, by number */
 };
 
+/* A lease over its TTL lives on while packets used it within this time: the longest that an
+ * established TCP connection may be silent (RFC 5382, REQ-5). */
+#define LEASE_IDLE 7440
+
 struct client_resolve; /* client_resolve.h */
 struct request;        /* to a connector, under way; client_register.c */
 

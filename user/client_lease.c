@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A lease over its TTL lives on while packets used it within this time: the longest that an
- * established TCP connection may be silent (RFC 5382, REQ-5). */
-#define LEASE_IDLE  7440
 #define LEASE_GRACE 60   /* its answer was held for a while, and counts its TTL from then */
 #define SWEEP_SLICE 2048 /* leases looked at in one turn: each may cost two map look-ups */
 

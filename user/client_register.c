@@ -19,7 +19,7 @@ struct request {
 	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
-	size_t n; /* of transit[]; 0 where no WireGuard device is to carry them */
+	size_t n; /* of transit[]: those that a WireGuard device is to carry */
 	struct c25_addr transit[];
 };
 
@@ -107,6 +107,12 @@ static int take_reply(struct request *r, const char *body, size_t len)
 	return err;
 }
 
+/* Its host is there, and no daemon on it. */
+static bool is_reset(int err)
+{
+	return err == ECONNREFUSED || err == ECONNRESET || err == EPIPE;
+}
+
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
 {
 	_cleanup_free_ struct request *r = ctx;
@@ -119,7 +125,11 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 			  !status       ? error :
 			  status == 200 ? "answer not readable, or its addresses not carried" :
 					  "refused the request");
-		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
+		registrar_failed(c->registrar, r->connector, r->id,
+				 status || is_reset(peerapi_client_errno(r->call)) ?
+					 REGISTRAR_PRESENT :
+					 REGISTRAR_SILENT,
+				 client_now_ms(c));
 	}
 	client_tick_soon(c);
 }
@@ -136,16 +146,15 @@ const struct c25_addr *client_source(const struct client *c, const char *base)
 }
 
 /* 0 once done() is sure to be called. */
-static int post(struct client *c, struct request *r, struct lease *const *leases, size_t n,
-		const struct c25_addr *release, size_t n_release)
+static int post(struct client *c, struct request *r, const struct registrar_message *m)
 {
 	const struct netmap_node *node = client_node(c, r->connector);
-	_cleanup_free_ struct peerapi_item *items = calloc(n + 1, sizeof(*items));
+	_cleanup_free_ struct peerapi_item *items = calloc(m->n + 1, sizeof(*items));
 	struct peerapi_request msg = {
 		.items = items,
-		.n_items = n,
-		.release = (struct c25_addr *)release,
-		.n_release = n_release,
+		.n_items = m->n,
+		.release = (struct c25_addr *)m->release,
+		.n_release = m->n_release,
 	};
 	_cleanup_free_ char *body = NULL;
 
@@ -153,15 +162,16 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 		return -ENOMEM;
 	if (!node || !node->peer_api)
 		return -ENOENT;
-	for (size_t i = 0; i < n; i++) {
-		int family = addr_is4(&leases[i]->real) ? 4 : 6;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct lease *l = m->leases[i];
+		int family = addr_is4(&l->real) ? 4 : 6;
 
 		items[i] = (struct peerapi_item){
-			.transit = leases[i]->transit,
-			.real = leases[i]->real,
+			.transit = l->transit,
+			.real = l->real,
 			.transit_family = family,
 			.real_family = family,
-			.app = (char *)apps_name(c->deps.apps, leases[i]->app),
+			.app = (char *)apps_name(c->deps.apps, l->app),
 		};
 	}
 	body = peerapi_request_print(&msg);
@@ -180,12 +190,12 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 				   request_done, r, &r->call);
 }
 
+/* A device carries an address to one connector: a standby's only once it takes over. */
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
-			 struct lease *const *leases, size_t n, const struct c25_addr *release,
-			 size_t n_release)
+			 const struct registrar_message *m)
 {
 	struct client *c = ctx;
-	size_t carried = c->deps.wg ? n : 0;
+	size_t carried = c->deps.wg ? m->n - m->n_standby : 0;
 	struct request *r = calloc(1, sizeof(*r) + carried * sizeof(r->transit[0]));
 
 	if (!r)
@@ -194,8 +204,8 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 	r->connector = connector;
 	r->id = request;
 	for (; r->n < carried; r->n++)
-		r->transit[r->n] = leases[r->n]->transit;
-	if (!post(c, r, leases, n, release, n_release))
+		r->transit[r->n] = m->leases[r->n]->transit;
+	if (!post(c, r, m))
 		DL_APPEND(c->requests, r);
 	else
 		DL_APPEND(c->unsent, r);
@@ -230,7 +240,8 @@ bool client_fail_unsent(struct client *c)
 		c->stats.registration_failures++;
 		log_debug("connector %s: request could not be made",
 			  peers_id(c->deps.peers, r->connector));
-		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
+		registrar_failed(c->registrar, r->connector, r->id, REGISTRAR_SILENT,
+				 client_now_ms(c));
 	}
 	return any;
 }
@@ -248,11 +259,14 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
 	struct c25_lease record = lease_record(l);
-	uint32_t before = l->state == C25_LEASE_LIVE ? l->peer : connector;
+	uint32_t other = l->standby;
 	int err;
 
 	/* What the connector before still sends is accepted as well. */
-	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector, before, 0);
+	if (l->state == C25_LEASE_LIVE && l->peer != connector)
+		other = l->peer;
+	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
+			      other == LEASE_NO_PEER ? connector : other, 0);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
 	record.state = C25_LEASE_LIVE;
@@ -262,6 +276,7 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 		return log_errno(-err, "write the lease of %s", l->domain);
 	l->state = C25_LEASE_LIVE;
 	l->peer = connector;
+	l->standby = other == connector ? LEASE_NO_PEER : other;
 	return 0;
 }
 
@@ -294,10 +309,61 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 			 id);
 }
 
+static int carry(void *ctx, uint32_t connector, struct lease *const *leases, size_t n)
+{
+	struct client *c = ctx;
+	_cleanup_free_ struct c25_addr *transit = NULL;
+
+	if (!c->deps.wg)
+		return 0;
+	transit = calloc(n, sizeof(*transit));
+	if (!transit)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		transit[i] = leases[i]->transit;
+	return wg_sync_carry(c->deps.wg, transit, n, connector);
+}
+
+/* Written down, so that a daemon which comes after this one knows who holds it. */
+static void standby(void *ctx, struct lease *l, uint32_t connector)
+{
+	struct client *c = ctx;
+
+	l->standby = connector == REGISTRAR_NONE ? LEASE_NO_PEER : connector;
+	if (l->state == C25_LEASE_LIVE)
+		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer,
+				connector == REGISTRAR_NONE ? l->peer : connector, 0);
+}
+
+/* Packets of this second may still be answered in the next one. */
+#define ANSWERED_WITHIN 2
+
+static bool forwards(void *ctx, const struct lease *l, enum registrar_failure how)
+{
+	struct client *c = ctx;
+	uint64_t now = client_now_s();
+	struct c25_transit back;
+	struct c25_magic out;
+
+	if (maps_magic_get(c->deps.maps, &l->magic, &out) ||
+	    maps_transit_get(c->deps.maps, &l->transit, &back))
+		return false;
+	if (!back.last_seen || back.last_seen + ANSWERED_WITHIN <= out.last_seen)
+		return false;
+	if (now < back.last_seen + ANSWERED_WITHIN)
+		return true;
+	/* An idle connection is lost if it moves. The connector's datapath outlives its daemon, so
+	 * that its host being there is reason to wait for a packet that is not answered. */
+	return how == REGISTRAR_PRESENT && now < back.last_seen + LEASE_IDLE;
+}
+
 const struct registrar_ops client_registrar_ops = {
 	.send = send_request,
 	.cancel = cancel_request,
 	.granted = granted,
 	.revoked = revoked,
 	.health = health,
+	.carry = carry,
+	.standby = standby,
+	.forwards = forwards,
 };

@@ -182,15 +182,26 @@ static int look_out(const void *key, const void *value, void *ctx)
 			    l->peer == v->peer);
 }
 
+/* Of the two whose packets are accepted, the one that is not its connector holds it too. */
+static void set_standby(struct client *c, struct lease *l, uint32_t other)
+{
+	if (other != l->peer && peers_id(c->deps.peers, other))
+		l->standby = other;
+}
+
 static int look_back(const void *key, const void *value, void *ctx)
 {
 	const struct c25_transit *v = value;
 	struct restore *r = ctx;
 	struct lease *l = lease_by_transit(r->c->leases, key);
+	bool settled;
 
 	if (l && !addr_equal(&l->magic, &v->magic))
 		l = NULL;
-	return look(r, key, l, l && l->peer == v->peer);
+	settled = l && l->peer == v->peer;
+	if (settled && l->state == C25_LEASE_LIVE)
+		set_standby(r->c, l, v->peer2);
+	return look(r, key, l, settled);
 }
 
 /* A mapping without a record is nobody's; of a pair that does not belong together only what is
@@ -225,17 +236,20 @@ static void settle_live(struct client *c, struct lease *l, uint32_t home,
 			const struct c25_transit *back)
 {
 	const struct maps *maps = c->deps.maps;
-	uint32_t before = l->peer, other = back && back->peer == home ? back->peer2 : home;
 	struct c25_lease record;
+	uint32_t other = home;
 
-	if (before != home)
-		client_release_at(c, before, &l->transit);
-	if (back && back->peer != home)
-		client_release_at(c, back->peer, &l->transit);
+	if (l->state == C25_LEASE_LIVE && l->peer != home)
+		other = l->peer;
+	else if (back)
+		other = back->peer != home ? back->peer : back->peer2;
 	l->state = C25_LEASE_LIVE;
 	l->peer = home;
+	l->standby = LEASE_NO_PEER;
+	set_standby(c, l, other);
 	record = lease_record(l);
-	if (maps_client_put(maps, &l->magic, &l->transit, home, other, 0) ||
+	if (maps_client_put(maps, &l->magic, &l->transit, home,
+			    l->standby == LEASE_NO_PEER ? home : l->standby, 0) ||
 	    maps_lease_put(maps, &l->magic, &record))
 		log_warn("the mapping of %s could not be written; it is written once its "
 			 "connector has agreed anew",
@@ -286,8 +300,15 @@ static int tell_home(struct lease *l, void *ctx)
 {
 	struct client *c = ctx;
 
+	int err;
+
 	/* One still waiting for consent when the daemon died has nobody who waits for it now. */
-	return l->state == C25_LEASE_LIVE ? registrar_restore(c->registrar, l, l->peer) : 0;
+	if (l->state != C25_LEASE_LIVE)
+		return 0;
+	err = registrar_restore(c->registrar, l, l->peer);
+	if (!err && l->standby != LEASE_NO_PEER)
+		registrar_restore_standby(c->registrar, l, l->standby);
+	return err;
 }
 
 int client_restore(struct client *c)

@@ -21,6 +21,17 @@ static const char *when(char buf[STATE_TIME_LEN], uint64_t t)
 	return t ? state_time(buf, t) : "never";
 }
 
+/* The connector that takes over when the lease's own fails. */
+static const char *standby_of(const struct explainer *e, const struct state_lease *l)
+{
+	const struct explain_source *s = e->source;
+	const struct lease *lease =
+		s->client ? lease_by_magic(client_leases(s->client), &l->magic) : NULL;
+	uint32_t standby = lease ? registrar_standby(lease) : REGISTRAR_NONE;
+
+	return standby == REGISTRAR_NONE ? "none" : peers_id(s->peers, standby);
+}
+
 static void print_lease(struct explainer *e, const struct state_lease *l)
 {
 	char real[ADDR_STRLEN], magic[ADDR_STRLEN], transit[ADDR_STRLEN];
@@ -33,6 +44,7 @@ static void print_lease(struct explainer *e, const struct state_lease *l)
 		"    magic      %s   what programs on this node get\n"
 		"    transit    %s   what is sent to the connector in its place\n"
 		"    connector  %s%s\n"
+		"    standby    %s\n"
 		"    traffic    %" PRIu64 " packets, %" PRIu64 " bytes, last %s\n"
 		"    lease      until %s, longer while in use%s\n",
 		l->lease.domain, l->app, addr_print(real, &l->lease.real),
@@ -41,7 +53,8 @@ static void print_lease(struct explainer *e, const struct state_lease *l)
 		*l->connector && !client_healthy(e->source->client, l->lease.peer) ? " (does not "
 										     "answer)" :
 										     "",
-		l->packets, l->bytes, when(seen, l->last_seen), when(expires, l->lease.expires),
+		standby_of(e, l), l->packets, l->bytes, when(seen, l->last_seen),
+		when(expires, l->lease.expires),
 		l->flags & C25_MAGIC_DEAD ? "\n    refused    the connector no longer serves it" :
 					    "");
 }

@@ -133,6 +133,7 @@ static int link_lease(struct lease_table *t, struct lease **out, const struct pa
 	memcpy(&l->real, pair->key + pair->len - sizeof(l->real), sizeof(l->real));
 	l->magic = *magic;
 	l->transit = *transit;
+	l->standby = LEASE_NO_PEER;
 	HASH_ADD_KEYPTR(by_pair, t->by_pair, l->domain, pair->len, l);
 	if (!l->by_pair.tbl)
 		goto no_memory;

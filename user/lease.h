@@ -29,8 +29,9 @@ struct lease {
 	struct c25_addr transit;
 	struct c25_addr real;
 	enum c25_lease_state state; /* PENDING or LIVE; set by the controller */
-	uint32_t app;  /* id in c25_apps; set by the controller when the domain moves */
-	uint32_t peer; /* index in c25_peers of the connector; set by the controller */
+	uint32_t app;     /* id in c25_apps; set by the controller when the domain moves */
+	uint32_t peer;    /* index in c25_peers of the connector; set by the controller */
+	uint32_t standby; /* of another one whose packets c25_transit accepts; by the controller */
 	uint64_t lent;
 	uint64_t expires;
 	bool restored; /* an earlier run may have told connectors of it that it no longer names */

@@ -26,10 +26,18 @@ $(BUILD)/crash/conn25: tests/crash/points.c $(BUILD)/user/main.o $(BUILD)/libcon
 
 CRASH_BIN := $(BUILD)/crash/conn25 $(BUILD)/crash/consistent
 
-netns check-binaries: $(LOAD_BIN) $(CRASH_BIN)
+# The commit before this one, for upgrades.
+.PHONY: previous
+previous:
+	$(Q)CC='$(CC)' tests/previous.sh $(BUILD)/previous
 
-chaos: all $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
+netns check-binaries: previous $(LOAD_BIN) $(CRASH_BIN)
+
+chaos: all previous $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),600) bash tests/chaos/chaos.sh
+
+soak: all $(LOAD_BIN) ## traffic and churn, memory and descriptors flat: DURATION=1800 s; root
+	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),1800) bash tests/chaos/soak.sh
 
 bench-recovery: all $(BUILD)/bench/leases ## daemons with 100,000 and 1,000,000 leases killed and started again; root
 	$(Q)CONN25=$(BUILD)/conn25 bash tests/bench/bench_recovery.sh

@@ -179,7 +179,7 @@ spawn() { # NAME COMMAND...
 }
 spawn udp "$load/udp" 1000 "${magic[@]}"
 spawn tcp "$load/tcp" $streams "${magic[@]}"
-spawn names "$load/names" 20 127.0.0.1 "${suffixes[@]}"
+spawn names "$load/names" use 20 127.0.0.1 "${suffixes[@]}"
 sleep 1
 started=$(ms)
 out='' cut='' out_until=0 cut_until=0 calm_until=0
@@ -232,7 +232,8 @@ echo "# streams: $(total tcp 2) opened, $(total tcp 3) broken ($(count broken cu
 	"$(count broken unexplained) not), $(total tcp 4) KiB echoed, the longest pause $(total tcp 5) ms"
 echo "# names: $(total names 2) asked, $(total names 3) failed, $(total names 4) took over 1 s," \
 	"the slowest $(total names 5) ms"
-grep -E 'unexplained' "$dir/events" | awk '{ c[$1]++ } c[$1] <= 20' | sed 's/^/# /'
+grep unexplained "$dir/events" | awk '{ c[$1]++ } c[$1] <= 20' | sed 's/^/# /'
+[ "$(grep -c unexplained "$dir/events")" = 0 ] || sed 's/^/# did /' "$dir/actions"
 none() { # KIND
 	check_eq "$2" 0 "$(count "$1" unexplained)"
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * names RATE SERVER SUFFIX...: RATE fresh names a second, in turn below each suffix, asked as a
- * resolver library does: again after a second without an answer, at once again where nobody
- * listens. A name works when a datagram to its address comes back. Three seconds after the
- * question it has failed.
+ * names ask|use RATE SERVER SUFFIX...: RATE fresh names a second, in turn below each suffix, asked
+ * as a resolver library does: again after a second without an answer, soon again where nobody
+ * listens or there is no answer for now. A name works when it is answered, and with `use`, when a
+ * datagram to its address comes back. Three seconds after the question it has failed.
  *
  * failed MS NAME VIA WHY; late MS NAME VIA TOOK_MS: it took over a second.
  * At the end: `names-total ASKED FAILED LATE MOST_MS`.
@@ -31,6 +31,7 @@ static struct name names[ROOM];
 static struct sockaddr_in server;
 static uint64_t n_asked, n_failed, n_late, slowest, counter;
 static uint32_t seed;
+static bool use;
 
 static size_t query_write(uint8_t *out, const struct name *n)
 {
@@ -108,6 +109,20 @@ static uint32_t answer_read(const uint8_t *msg, size_t len, size_t query_len)
 	return a;
 }
 
+static void works(struct name *n, uint32_t seen, uint64_t now)
+{
+	uint64_t took = now - n->started;
+
+	if (took > slowest)
+		slowest = took;
+	if (took > LATE_US) {
+		n_late++;
+		load_event("late", took, "%s %s %llu", n->text, load_via(seen),
+			   (unsigned long long)took / 1000);
+	}
+	name_over(n);
+}
+
 static void answered(struct name *n, uint32_t magic)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
@@ -124,27 +139,11 @@ static void answered(struct name *n, uint32_t magic)
 		n->why = 0;
 }
 
-static void works(struct name *n, const uint8_t *msg, uint64_t now)
-{
-	uint64_t took = now - n->started;
-	uint32_t seen;
-
-	memcpy(&seen, msg + 4, 4);
-	if (took > slowest)
-		slowest = took;
-	if (took > LATE_US) {
-		n_late++;
-		load_event("late", took, "%s %s %llu", n->text, load_via(seen),
-			   (unsigned long long)took / 1000);
-	}
-	name_over(n);
-}
-
 static void take(struct name *n, uint64_t now)
 {
+	uint32_t magic, seen;
 	uint8_t msg[2048], query[128];
 	ssize_t len = recv(n->fd, msg, sizeof(msg), 0);
-	uint32_t magic;
 
 	if (len < 0) {
 		if (errno != EAGAIN)
@@ -152,14 +151,17 @@ static void take(struct name *n, uint64_t now)
 		return;
 	}
 	if (n->stage == TRYING) {
+		memcpy(&seen, msg + 4, 4);
 		if (len == 64)
-			works(n, msg, now);
+			works(n, seen, now);
 		return;
 	}
 	if (len < 12 || msg[0] != n->id >> 8 || msg[1] != (n->id & 255))
 		return;
 	magic = answer_read(msg, (size_t)len, query_write(query, n));
-	if (magic) {
+	if (magic && !use) {
+		works(n, 0, now);
+	} else if (magic) {
 		answered(n, magic);
 	} else {
 		/* SERVFAIL: as no answer, but sooner. */
@@ -188,16 +190,17 @@ static void name_turn(struct name *n, uint64_t now)
 
 int main(int argc, char **argv)
 {
-	size_t suffixes = (size_t)argc - 3;
+	size_t suffixes = (size_t)argc - 4;
 	uint64_t step, next, over = 0;
 
-	if (argc < 4)
+	if (argc < 5)
 		return 2;
 	load_start();
-	server = load_addr(argv[2], 53);
+	use = !strcmp(argv[1], "use");
+	server = load_addr(argv[3], 53);
 	seed = (uint32_t)load_wall_ms();
 	srand(seed);
-	step = 1000000 / strtoul(argv[1], NULL, 10);
+	step = 1000000 / strtoul(argv[2], NULL, 10);
 	next = load_now_us();
 	while (!over || load_now_us() < over) {
 		static struct pollfd polls[ROOM];
@@ -208,7 +211,7 @@ int main(int argc, char **argv)
 			over = now + BUDGET_US + 100000;
 		for (size_t i = 0; i < ROOM; i++) {
 			if (!over && names[i].stage == FREE && now >= next) {
-				name_begin(&names[i], argv[3 + counter % suffixes], now);
+				name_begin(&names[i], argv[4 + counter % suffixes], now);
 				next += step;
 			}
 			if (names[i].stage == FREE)

@@ -210,8 +210,8 @@ enum c25_flow_state {
 	C25_FLOW_FREE = 0,
 	C25_FLOW_NEW,         /* packets in one direction only */
 	C25_FLOW_ESTABLISHED, /* both directions seen */
-	C25_FLOW_CLOSING,     /* TCP FIN or RST seen */
-	C25_FLOW_REVOKED,     /* set by the controller: no longer allowed */
+	C25_FLOW_CLOSING,     /* TCP FIN or RST seen, of either side */
+	C25_FLOW_REVOKED,     /* its route left its uplink; the next sweep ends it */
 	C25_FLOW_ENDED,       /* out of both hashes; free again after one full sweep */
 };
 

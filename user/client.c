@@ -145,6 +145,8 @@ static struct lease *lend_addr(struct client *c, const char *domain, struct dns_
 		a->state = DNS_ADDR_NO_FAMILY;
 	} else {
 		c->stats.pool_dry++;
+		events_tell(c->deps.events, "pool-dry", ev_text("domain", domain),
+			    ev_addr("destinationIP", &a->real));
 		a->state = DNS_ADDR_REFUSED;
 	}
 	return NULL;
@@ -454,6 +456,9 @@ void client_unmapped(struct client *c, const struct c25_addr *transit)
 
 	if (!l || l->state != C25_LEASE_LIVE)
 		return;
+	events_tell(c->deps.events, "unmapped", ev_text("domain", l->domain),
+		    ev_addr("transitIP", transit),
+		    ev_text("connector", peers_id(c->deps.peers, l->peer)));
 	registrar_again(c->registrar, l, client_now_ms(c));
 	client_tick_soon(c);
 }
@@ -476,6 +481,15 @@ const struct dns_proxy_stats *client_dns_stats(const struct client *c)
 bool client_healthy(const struct client *c, uint32_t connector)
 {
 	return registrar_healthy(c->registrar, connector);
+}
+
+const char *client_domain(struct client *c, const struct c25_addr *a)
+{
+	const struct lease *l = lease_by_magic(c->leases, a);
+
+	if (!l)
+		l = lease_by_transit(c->leases, a);
+	return l ? l->domain : NULL;
 }
 
 size_t client_match(const struct client *c, const char *name)

@@ -42,6 +42,7 @@ struct client {
 	struct request *unsent; /* those of them that could not be made */
 	struct dns_answers answers;
 	struct client_stats stats;
+	const char *why; /* the connector in hand gave no answer; NULL: in time */
 	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };
 _Static_assert(CONFIG_MAX_LISTEN <= 32, "bits of client.listens, connector.listens");
@@ -56,6 +57,8 @@ extern const struct registrar_ops client_registrar_ops;
 const struct client_app *client_app(struct client *c, size_t index);
 /* A connector's entry in the netmap in force, NULL: it has none. */
 const struct netmap_node *client_node(const struct client *c, uint32_t connector);
+/* Where its peer API is; NULL: it has none. */
+const char *client_base(const struct client *c, const struct netmap_node *node);
 /* Own address of the family that the URL's host is spelled in; NULL: any. */
 const struct c25_addr *client_source(const struct client *c, const char *base);
 /* Fail the requests that could not be made; whether there were any. */

@@ -64,6 +64,8 @@ void client_end_lease(struct client *c, struct lease *l)
 	struct c25_lease record = lease_record(l);
 	struct c25_addr magic = l->magic;
 
+	events_tell(c->deps.events, "ended", ev_text("domain", l->domain),
+		    ev_addr("destinationIP", &l->real), ev_addr("magicIP", &l->magic));
 	record.state = C25_LEASE_QUARANTINE;
 	record.expires = now + LEASE_QUARANTINE;
 	maps_lease_put(c->deps.maps, &magic, &record);

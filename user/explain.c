@@ -92,9 +92,11 @@ static void print_connectors(struct explainer *e, const struct netmap_app *app)
 				"app\n");
 	for (size_t i = 0; i < n && i < REGISTRAR_MAX_CONNECTORS; i++) {
 		const struct netmap_node *node = &s->nm->nodes[nodes[i]];
+		const char *url = s->tls && node->peer_api_tls ? node->peer_api_tls :
+								 node->peer_api;
 
 		fprintf(e->out, "  connector %zu  %s at %s, %s\n", i + 1, node->id,
-			node->peer_api ? node->peer_api : "no address",
+			url ? url : "no address",
 			client_healthy(s->client, peers_index(s->peers, node->id)) ? "healthy" :
 										     "does not "
 										     "answer");

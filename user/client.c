@@ -292,8 +292,10 @@ static void start_timers(struct client *c)
 {
 	uv_timer_init(c->deps.loop, &c->tick);
 	uv_timer_init(c->deps.loop, &c->sweep);
+	uv_timer_init(c->deps.loop, &c->keep);
 	c->tick.data = c;
 	c->sweep.data = c;
+	c->keep.data = c;
 	uv_timer_start(&c->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 	client_tick_soon(c);
 }
@@ -303,14 +305,21 @@ static void tick_closed(uv_handle_t *h)
 	free(h->data);
 }
 
-static void sweep_closed(uv_handle_t *h)
+static void keep_closed(uv_handle_t *h)
 {
 	struct client *c = h->data;
 
 	uv_close((uv_handle_t *)&c->tick, tick_closed);
 }
 
-/* The memory goes with the second timer's close. */
+static void sweep_closed(uv_handle_t *h)
+{
+	struct client *c = h->data;
+
+	uv_close((uv_handle_t *)&c->keep, keep_closed);
+}
+
+/* The memory goes with the last timer's close. */
 void client_free(struct client *c)
 {
 	if (c->proxy)
@@ -323,6 +332,7 @@ void client_free(struct client *c)
 	if (c->domains)
 		domains_free(c->domains);
 	client_quarantine_free(c);
+	client_keep_free(c);
 	client_requests_free(c);
 	free(c->apps);
 	uv_timer_stop(&c->tick);

@@ -74,6 +74,8 @@ const struct dns_proxy_stats *client_dns_stats(const struct client *c);
 bool client_healthy(const struct client *c, uint32_t connector);
 /* The name that this magic or transit address is lent to, NULL: none. */
 const char *client_domain(struct client *c, const struct c25_addr *a);
+/* The connector with which flows of a lease stayed when it moved, or LEASE_NO_PEER. */
+uint32_t client_kept(const struct client *c, const struct lease *l);
 /* Index in the netmap's apps, DOMAINS_NONE or DOMAINS_SELF, of a name in text. */
 size_t client_match(const struct client *c, const char *name);
 

@@ -20,6 +20,7 @@ struct request {
 	uint32_t connector;
 	uint64_t id;
 	size_t n;
+	size_t carried; /* the first so many are a WireGuard device's to carry */
 	struct c25_addr transit[];
 };
 
@@ -67,7 +68,7 @@ static int take_codes(struct request *r, const int *codes, size_t n, const char 
 	size_t used = 0;
 	int err = 0;
 
-	for (size_t i = 0; c->deps.wg && i < n && i < r->n; i++)
+	for (size_t i = 0; i < n && i < r->carried; i++)
 		if (!codes[i])
 			r->transit[used++] = r->transit[i];
 	if (used)
@@ -118,6 +119,12 @@ static int take_reply(struct request *r, const char *body, size_t len)
 	return err;
 }
 
+/* Its host is there, and no daemon on it. */
+static bool is_reset(int err)
+{
+	return err == ECONNREFUSED || err == ECONNRESET || err == EPIPE;
+}
+
 static void request_done(void *ctx, int status, const char *body, size_t len, const char *error)
 {
 	_cleanup_free_ struct request *r = ctx;
@@ -131,7 +138,11 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 			 status == 403 ? "it does not take this node for a peer (403)" :
 					 "it refused the request";
 		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector), c->why);
-		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
+		registrar_failed(c->registrar, r->connector, r->id,
+				 status || is_reset(peerapi_client_errno(r->call)) ?
+					 REGISTRAR_PRESENT :
+					 REGISTRAR_SILENT,
+				 client_now_ms(c));
 		c->why = NULL;
 	}
 	client_tick_soon(c);
@@ -154,16 +165,15 @@ const struct c25_addr *client_source(const struct client *c, const char *base)
 }
 
 /* 0 once done() is sure to be called. */
-static int post(struct client *c, struct request *r, struct lease *const *leases, size_t n,
-		const struct c25_addr *release, size_t n_release)
+static int post(struct client *c, struct request *r, const struct registrar_message *m)
 {
 	const struct netmap_node *node = client_node(c, r->connector);
-	_cleanup_free_ struct peerapi_item *items = calloc(n + 1, sizeof(*items));
+	_cleanup_free_ struct peerapi_item *items = calloc(m->n + 1, sizeof(*items));
 	struct peerapi_request msg = {
 		.items = items,
-		.n_items = n,
-		.release = (struct c25_addr *)release,
-		.n_release = n_release,
+		.n_items = m->n,
+		.release = (struct c25_addr *)m->release,
+		.n_release = m->n_release,
 	};
 	_cleanup_free_ char *body = NULL;
 	const char *base;
@@ -173,15 +183,16 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 	base = node ? client_base(c, node) : NULL;
 	if (!base)
 		return -ENOENT;
-	for (size_t i = 0; i < n; i++) {
-		int family = addr_is4(&leases[i]->real) ? 4 : 6;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct lease *l = m->leases[i];
+		int family = addr_is4(&l->real) ? 4 : 6;
 
 		items[i] = (struct peerapi_item){
-			.transit = leases[i]->transit,
-			.real = leases[i]->real,
+			.transit = l->transit,
+			.real = l->real,
 			.transit_family = family,
 			.real_family = family,
-			.app = (char *)apps_name(c->deps.apps, leases[i]->app),
+			.app = (char *)apps_name(c->deps.apps, l->app),
 		};
 	}
 	body = peerapi_request_print(&msg);
@@ -201,21 +212,22 @@ static int post(struct client *c, struct request *r, struct lease *const *leases
 				   request_done, r, &r->call);
 }
 
+/* A device carries an address to one connector: a standby's only once it takes over. */
 static void send_request(void *ctx, uint32_t connector, uint64_t request,
-			 struct lease *const *leases, size_t n, const struct c25_addr *release,
-			 size_t n_release)
+			 const struct registrar_message *m)
 {
 	struct client *c = ctx;
-	struct request *r = calloc(1, sizeof(*r) + n * sizeof(r->transit[0]));
+	struct request *r = calloc(1, sizeof(*r) + m->n * sizeof(r->transit[0]));
 
 	if (!r)
 		return; /* the registrar gives it up by time */
 	r->client = c;
 	r->connector = connector;
 	r->id = request;
-	for (; r->n < n; r->n++)
-		r->transit[r->n] = leases[r->n]->transit;
-	if (!post(c, r, leases, n, release, n_release))
+	r->carried = c->deps.wg ? m->n - m->n_standby : 0;
+	for (; r->n < m->n; r->n++)
+		r->transit[r->n] = m->leases[r->n]->transit;
+	if (!post(c, r, m))
 		DL_APPEND(c->requests, r);
 	else
 		DL_APPEND(c->unsent, r);
@@ -250,7 +262,8 @@ bool client_fail_unsent(struct client *c)
 		c->stats.registration_failures++;
 		log_debug("connector %s: request could not be made",
 			  peers_id(c->deps.peers, r->connector));
-		registrar_failed(c->registrar, r->connector, r->id, client_now_ms(c));
+		registrar_failed(c->registrar, r->connector, r->id, REGISTRAR_SILENT,
+				 client_now_ms(c));
 	}
 	return any;
 }
@@ -279,15 +292,27 @@ static void tell_granted(const struct client *c, const struct lease *l, uint32_t
 		    ev_text("connector", id));
 }
 
+/* `second`: the other one whose packets are accepted; LEASE_NO_PEER: none. */
+static int write_mapping(struct client *c, const struct lease *l, uint32_t connector,
+			 uint32_t second, bool kept)
+{
+	if (second == LEASE_NO_PEER)
+		second = connector;
+	return maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
+			       second | (kept ? C25_TRANSIT_KEPT : 0), kept ? C25_MAGIC_KEPT : 0);
+}
+
 static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
 	struct c25_lease record = lease_record(l);
-	uint32_t before = l->state == C25_LEASE_LIVE ? l->peer : connector;
+	bool moves = l->state == C25_LEASE_LIVE && l->peer != connector;
+	bool kept = moves ? client_keep_move(c, l) : client_kept(c, l) != LEASE_NO_PEER;
+	/* What the connector before still sends is accepted as well. */
+	uint32_t second = moves ? l->peer : l->standby;
 	int err;
 
-	/* What the connector before still sends is accepted as well. */
-	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector, before, 0);
+	err = write_mapping(c, l, connector, second, kept);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
 	record.state = C25_LEASE_LIVE;
@@ -298,6 +323,7 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 	tell_granted(c, l, connector);
 	l->state = C25_LEASE_LIVE;
 	l->peer = connector;
+	l->standby = second == connector ? LEASE_NO_PEER : second;
 	return 0;
 }
 
@@ -315,6 +341,7 @@ static void revoked(void *ctx, struct lease *l, int code)
 	if (l->state == C25_LEASE_LIVE)
 		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer, l->peer,
 				C25_MAGIC_DEAD);
+	client_keep_drop(c, l);
 	l->state = C25_LEASE_PENDING;
 	record = lease_record(l);
 	maps_lease_put(c->deps.maps, &l->magic, &record);
@@ -340,10 +367,55 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 		    ev_text("why", why));
 }
 
+static int carry(void *ctx, uint32_t connector, struct lease *const *leases, size_t n)
+{
+	struct client *c = ctx;
+	_cleanup_free_ struct c25_addr *transit = NULL;
+
+	if (!c->deps.wg)
+		return 0;
+	transit = calloc(n, sizeof(*transit));
+	if (!transit)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		transit[i] = leases[i]->transit;
+	return wg_sync_carry(c->deps.wg, transit, n, connector);
+}
+
+/* Written down, so that a daemon which comes after this one knows who holds it. */
+static void standby(void *ctx, struct lease *l, uint32_t connector)
+{
+	struct client *c = ctx;
+
+	l->standby = connector == REGISTRAR_NONE ? LEASE_NO_PEER : connector;
+	if (client_kept(c, l) != l->standby)
+		client_keep_end(c, l);
+	if (l->state == C25_LEASE_LIVE)
+		write_mapping(c, l, l->peer, l->standby, client_kept(c, l) != LEASE_NO_PEER);
+}
+
+/* Where single flows cannot be told apart, all stay. */
+static bool forwards(void *ctx, const struct lease *l, enum registrar_failure how)
+{
+	const struct client *c = ctx;
+	struct c25_kept stamps;
+
+	return c->deps.wg && client_answered(c, l, how, &stamps);
+}
+
+static bool keeps(void *ctx, const struct lease *l)
+{
+	return client_kept(ctx, l) != LEASE_NO_PEER;
+}
+
 const struct registrar_ops client_registrar_ops = {
 	.send = send_request,
 	.cancel = cancel_request,
 	.granted = granted,
 	.revoked = revoked,
 	.health = health,
+	.carry = carry,
+	.standby = standby,
+	.forwards = forwards,
+	.keeps = keeps,
 };

@@ -370,6 +370,14 @@ int peerapi_client_send(struct peerapi_client *c, const struct peerapi_post *pos
 	return 0;
 }
 
+int peerapi_client_errno(const struct peerapi_call *call)
+{
+	long err = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &err);
+	return (int)err;
+}
+
 void peerapi_client_cancel(struct peerapi_call *call)
 {
 	curl_multi_remove_handle(call->client->multi, call->easy);

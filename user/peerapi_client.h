@@ -52,10 +52,13 @@ struct peerapi_post {
 
 /*
  * `done` is called exactly once, never from within this call, unless the call is cancelled.
- * Redirects are not followed, proxies of the environment are not used. `*call` is good until then.
+ * Redirects are not followed, proxies of the environment are not used. `*call` is good until it
+ * returns.
  */
 int peerapi_client_send(struct peerapi_client *c, const struct peerapi_post *post,
 			peerapi_done done, void *ctx, struct peerapi_call **call);
+/* From within its callback, with status 0: the system's reason, or 0 where it was another. */
+int peerapi_client_errno(const struct peerapi_call *call);
 /* Its callback is not called. May be called from within another one's. */
 void peerapi_client_cancel(struct peerapi_call *call);
 

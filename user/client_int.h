@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_int: what client.c, client_lease.c and client_register.c share, and nobody else sees. */
+/* client_int: what client.c, client_lease.c, client_restore.c and client_register.c share, and
+ * nobody else sees. */
 #ifndef CLIENT_INT_H
 #define CLIENT_INT_H
 
@@ -26,6 +27,13 @@ void client_pressure_check(struct client *c);
 
 /* client_keep.c */
 struct request; /* to a connector, under way; client_register.c */
+
+/* A record that only keeps addresses from being lent, until `expires`. Oldest first. */
+struct quarantine {
+	struct c25_addr magic;
+	uint64_t expires;
+	struct quarantine *next;
+};
 
 struct client {
 	struct client_deps deps;
@@ -88,8 +96,10 @@ void client_keep_check(uv_timer_t *t);
 int client_keep_restore(struct client *c);
 void client_keep_free(struct client *c);
 
-/* client_lease.c */
+/* client_restore.c */
 int client_restore(struct client *c);
+
+/* client_lease.c */
 void client_sweep(struct client *c);
 /* Its domain belongs to this app now, or the app's connectors changed. */
 void client_retarget(struct client *c, struct lease *l, const struct client_app *app);
@@ -97,6 +107,14 @@ void client_retarget(struct client *c, struct lease *l, const struct client_app 
 void client_end_lease(struct client *c, struct lease *l);
 /* What a new netmap means for the leases in being. */
 void client_reassign(struct client *c);
+/* NULL: this node may not use it, or is itself its connector. */
+const struct client_app *client_app_of(struct client *c, const char *domain);
+void client_quarantine_add(struct client *c, const struct c25_addr *magic, uint64_t expires);
 void client_quarantine_free(struct client *c);
+/* What an earlier run may have told a connector of. */
+void client_release_at(struct client *c, uint32_t connector, const struct c25_addr *transit);
+/* The same for `peer` and every connector that a name may have been told to. */
+void client_release_everywhere(struct client *c, const char *domain, uint32_t peer,
+			       const struct c25_addr *transit);
 
 #endif

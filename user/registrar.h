@@ -130,6 +130,10 @@ void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t co
  * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);
 
+/* `connector` may hold this address since an earlier run: it is told to release it, unless a lease
+ * is registered or to be registered there under it by then. */
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit);
+
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, once a second at
  * most: sooner than that, it waits until then. */
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now);

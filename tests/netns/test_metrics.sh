@@ -25,7 +25,8 @@ scrape_all() {
 }
 valid() { # NODE
 	local said
-	said=$(promtool check metrics <"$dir/$1.metrics" 2>&1) && [ -z "$said" ] || {
+	said=$(promtool check metrics <"$dir/$1.metrics" 2>&1)
+	if [ -n "$said" ]; then
 		echo "$said"
 		return 1
 	}

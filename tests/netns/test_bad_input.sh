@@ -71,9 +71,6 @@ for said in version help "run --help" "check --netmap $dir/netmap.json"; do
 	check_match "$said that cannot be written ends with 1, and says so" '^1 .*cannot write' "$? $(cat "$dir/out")"
 done
 usage "a relative pin of detach" '--pin: "pins"' detach --pin pins
-nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-"${nobody[@]}" "$CONN25" run --netmap "$dir/netmap.json" --node client --dns-upstream 192.0.2.53 2>"$dir/out"
-check_match "without root the daemon ends with 1, and says what to do" '^1 .*Permission denied; run as root' "$? $(cat "$dir/out")"
 
 # Netmaps.
 check_match "a missing netmap" '^1 .*nothing\.json.*No such file' \

@@ -29,7 +29,7 @@ valid() { # NODE
 	if [ -n "$said" ]; then
 		echo "$said"
 		return 1
-	}
+	fi
 }
 # Every family has its HELP and TYPE before its samples, which stand together, each once.
 strict() { # NODE

@@ -21,6 +21,7 @@ struct client_app {
 #define LEASE_IDLE 7440
 
 struct client_resolve; /* client_resolve.h */
+struct kept;           /* client_keep.c */
 struct request;        /* to a connector, under way; client_register.c */
 
 /* A record that only keeps addresses from being lent, until `expires`. Oldest first. */
@@ -42,11 +43,14 @@ struct client {
 	struct quarantine *quarantine_first, *quarantine_last;
 	uv_timer_t tick;          /* the registrar's next deadline */
 	uv_timer_t sweep;         /* leases that may have ended */
+	uv_timer_t keep;          /* flows kept with another connector */
+	struct kept *kept;        /* client_keep.c */
 	struct c25_addr sweep_at; /* the next lease to look at */
 	struct request *requests;
 	struct request *unsent; /* those of them that could not be made */
 	struct dns_answers answers;
 	struct client_stats stats;
+	const char *why;                 /* the connector in hand gave no answer; NULL: in time */
 	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };
 _Static_assert(CONFIG_MAX_LISTEN <= 32, "bits of client.listens, connector.listens");
@@ -61,6 +65,8 @@ extern const struct registrar_ops client_registrar_ops;
 const struct client_app *client_app(struct client *c, size_t index);
 /* A connector's entry in the netmap in force, NULL: it has none. */
 const struct netmap_node *client_node(const struct client *c, uint32_t connector);
+/* Where its peer API is; NULL: it has none. */
+const char *client_base(const struct client *c, const struct netmap_node *node);
 /* Own address of the family that the URL's host is spelled in; NULL: any. */
 const struct c25_addr *client_source(const struct client *c, const char *base);
 /* Fail the requests that could not be made; whether there were any. */
@@ -68,6 +74,22 @@ bool client_fail_unsent(struct client *c);
 void client_requests_free(struct client *c);
 /* Run the registrar before the loop sleeps again. */
 void client_tick_soon(struct client *c);
+
+/* client_keep.c */
+/* Whether packets of this lease were answered lately, or may be, at a connector that fails in the
+ * way of `how`. The stamps it goes by are left in `stamps`. */
+bool client_answered(const struct client *c, const struct lease *l, enum registrar_failure how,
+		     struct c25_kept *stamps);
+/* The lease is about to leave its connector: whether flows in being stay there, which is written
+ * down. The caller then writes the mapping with C25_MAGIC_KEPT and C25_TRANSIT_KEPT. */
+bool client_keep_move(struct client *c, const struct lease *l);
+/* They go with the others, and the mapping is written so; or it is gone anyway. */
+void client_keep_end(struct client *c, const struct lease *l);
+void client_keep_drop(struct client *c, const struct lease *l);
+void client_keep_check(uv_timer_t *t);
+/* After the leases. */
+int client_keep_restore(struct client *c);
+void client_keep_free(struct client *c);
 
 /* client_restore.c */
 int client_restore(struct client *c);

@@ -74,11 +74,14 @@ void client_end_lease(struct client *c, struct lease *l)
 	struct c25_lease record = lease_record(l);
 	struct c25_addr magic = l->magic;
 
+	events_tell(c->deps.events, "ended", ev_text("domain", l->domain),
+		    ev_addr("destinationIP", &l->real), ev_addr("magicIP", &l->magic));
 	record.state = C25_LEASE_QUARANTINE;
 	record.expires = now + LEASE_QUARANTINE;
 	maps_lease_put(c->deps.maps, &magic, &record);
 	client_quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	client_keep_drop(c, l);
 	dns_answers_drop(&c->answers, l->domain, addr_is4(&magic));
 	if (c->deps.wg)
 		wg_sync_drop(c->deps.wg, &l->transit);

@@ -200,7 +200,7 @@ static int look_back(const void *key, const void *value, void *ctx)
 		l = NULL;
 	settled = l && l->peer == v->peer;
 	if (settled && l->state == C25_LEASE_LIVE)
-		set_standby(r->c, l, v->peer2);
+		set_standby(r->c, l, v->peer2 & ~C25_TRANSIT_KEPT);
 	return look(r, key, l, settled);
 }
 
@@ -232,8 +232,9 @@ static int add_live(struct lease *l, void *ctx)
 	return l->state == C25_LEASE_LIVE ? add_unsettled(ctx, l) : 0;
 }
 
+/* `kept`: flows in being go on with the connector before. */
 static void settle_live(struct client *c, struct lease *l, uint32_t home,
-			const struct c25_transit *back)
+			const struct c25_transit *back, bool kept)
 {
 	const struct maps *maps = c->deps.maps;
 	struct c25_lease record;
@@ -242,14 +243,17 @@ static void settle_live(struct client *c, struct lease *l, uint32_t home,
 	if (l->state == C25_LEASE_LIVE && l->peer != home)
 		other = l->peer;
 	else if (back)
-		other = back->peer != home ? back->peer : back->peer2;
+		other = back->peer != home ? back->peer : back->peer2 & ~C25_TRANSIT_KEPT;
 	l->state = C25_LEASE_LIVE;
 	l->peer = home;
 	l->standby = LEASE_NO_PEER;
 	set_standby(c, l, other);
+	kept = kept && l->standby != LEASE_NO_PEER;
 	record = lease_record(l);
 	if (maps_client_put(maps, &l->magic, &l->transit, home,
-			    l->standby == LEASE_NO_PEER ? home : l->standby, 0) ||
+			    (l->standby == LEASE_NO_PEER ? home : l->standby) |
+				    (kept ? C25_TRANSIT_KEPT : 0),
+			    kept ? C25_MAGIC_KEPT : 0) ||
 	    maps_lease_put(maps, &l->magic, &record))
 		log_warn("the mapping of %s could not be written; it is written once its "
 			 "connector has agreed anew",
@@ -271,9 +275,9 @@ static void settle(struct client *c, struct lease *l)
 	if (has_out && out.flags & C25_MAGIC_DEAD)
 		return;
 	if (has_out && peers_id(c->deps.peers, out.peer)) {
-		settle_live(c, l, out.peer, has_back ? &back : NULL);
+		settle_live(c, l, out.peer, has_back ? &back : NULL, out.flags & C25_MAGIC_KEPT);
 	} else if (l->state == C25_LEASE_LIVE) {
-		settle_live(c, l, l->peer, has_back ? &back : NULL);
+		settle_live(c, l, l->peer, has_back ? &back : NULL, false);
 	} else if (has_back) {
 		client_release_at(c, back.peer, &l->transit);
 		maps_transit_del(c->deps.maps, &l->transit);
@@ -323,6 +327,8 @@ int client_restore(struct client *c)
 		err = settle_all(&r);
 	free(r.strays);
 	free(r.unsettled);
+	if (!err)
+		err = client_keep_restore(c);
 	if (!err)
 		err = lease_each(c->leases, tell_home, c);
 	if (err)

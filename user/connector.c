@@ -115,6 +115,10 @@ static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_ad
 	/* Flows of what the address meant before must not meet the new meaning. */
 	if (had && !addr_equal(&old.real, real))
 		datapath_revoke(*c->deps.datapath, &key);
+	if (!had || !addr_equal(&old.real, real))
+		events_tell(c->deps.events, "mapped", ev_text("client", peer->id),
+			    ev_addr("transitIP", transit), ev_addr("destinationIP", real),
+			    ev_text("app", app->name));
 	if (!had) {
 		c->held[index]++;
 		c->total++;
@@ -129,8 +133,11 @@ static void op_release(void *ctx, const struct netmap_node *peer, const struct c
 	struct connector *c = ctx;
 	struct c25_mapping old;
 
-	if (!maps_mapping_get(c->deps.maps, &key, &old))
-		forget(c, &key, old.peer);
+	if (maps_mapping_get(c->deps.maps, &key, &old))
+		return;
+	forget(c, &key, old.peer);
+	events_tell(c->deps.events, "released", ev_text("client", peer->id),
+		    ev_addr("transitIP", transit));
 }
 
 static void op_heard(void *ctx, const struct netmap_node *peer)
@@ -142,12 +149,19 @@ static void op_heard(void *ctx, const struct netmap_node *peer)
 		c->heard[index] = now_s();
 }
 
-static void op_answered(void *ctx, int code)
+static void op_answered(void *ctx, const struct netmap_node *peer, const struct peerapi_item *item,
+			const struct peerapi_result *result)
 {
 	struct connector *c = ctx;
+	int code = result->code;
 
 	if (code >= 0 && (size_t)code < ARRAY_SIZE(c->stats.answered))
 		c->stats.answered[code]++;
+	if (code)
+		events_tell(c->deps.events, "map-refused", ev_text("client", peer->id),
+			    ev_addr("transitIP", &item->transit),
+			    ev_addr("destinationIP", &item->real), ev_text("app", item->app),
+			    ev_number("code", (uint64_t)code), ev_text("message", result->message));
 }
 
 static struct dns_proxy *op_resolver(void *ctx)
@@ -345,7 +359,7 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	if (!err)
 		err = connector_dns_new(&c->dns, deps->loop, &deps->config->dns_upstream, nm);
 	if (!err)
-		err = peerapi_server_new(&c->server, deps->loop, &server_ops, c);
+		err = peerapi_server_new(&c->server, deps->loop, deps->tls, &server_ops, c);
 	if (err)
 		return log_errno(-err, "start the connector");
 	if (c->total)

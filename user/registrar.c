@@ -377,6 +377,13 @@ bool registrar_healthy(const struct registrar *r, uint32_t connector)
 	return !c || c->healthy;
 }
 
+enum registrar_failure registrar_failure(const struct registrar *r, uint32_t connector)
+{
+	const struct conn *c = conn_find(r, connector);
+
+	return c ? c->how : REGISTRAR_SILENT;
+}
+
 bool registrar_holds(const struct lease *l)
 {
 	const struct registration *reg = l->registration;

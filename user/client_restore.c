@@ -232,9 +232,9 @@ static int add_live(struct lease *l, void *ctx)
 	return l->state == C25_LEASE_LIVE ? add_unsettled(ctx, l) : 0;
 }
 
-/* `kept`: flows in being go on with the connector before. */
-static void settle_live(struct client *c, struct lease *l, uint32_t home,
-			const struct c25_transit *back, bool kept)
+/* `kept`: C25_MAGIC_KEPT as the magic entry has it. */
+static void settle_live(struct client *c, struct lease *l, uint32_t home, uint32_t kept,
+			const struct c25_transit *back)
 {
 	const struct maps *maps = c->deps.maps;
 	struct c25_lease record;
@@ -248,12 +248,14 @@ static void settle_live(struct client *c, struct lease *l, uint32_t home,
 	l->peer = home;
 	l->standby = LEASE_NO_PEER;
 	set_standby(c, l, other);
-	kept = kept && l->standby != LEASE_NO_PEER;
 	record = lease_record(l);
+	other = l->standby;
+	if (other == LEASE_NO_PEER) {
+		other = home;
+		kept = 0;
+	}
 	if (maps_client_put(maps, &l->magic, &l->transit, home,
-			    (l->standby == LEASE_NO_PEER ? home : l->standby) |
-				    (kept ? C25_TRANSIT_KEPT : 0),
-			    kept ? C25_MAGIC_KEPT : 0) ||
+			    other | (kept ? C25_TRANSIT_KEPT : 0), kept) ||
 	    maps_lease_put(maps, &l->magic, &record))
 		log_warn("the mapping of %s could not be written; it is written once its "
 			 "connector has agreed anew",
@@ -275,9 +277,9 @@ static void settle(struct client *c, struct lease *l)
 	if (has_out && out.flags & C25_MAGIC_DEAD)
 		return;
 	if (has_out && peers_id(c->deps.peers, out.peer)) {
-		settle_live(c, l, out.peer, has_back ? &back : NULL, out.flags & C25_MAGIC_KEPT);
+		settle_live(c, l, out.peer, out.flags & C25_MAGIC_KEPT, has_back ? &back : NULL);
 	} else if (l->state == C25_LEASE_LIVE) {
-		settle_live(c, l, l->peer, has_back ? &back : NULL, false);
+		settle_live(c, l, l->peer, 0, has_back ? &back : NULL);
 	} else if (has_back) {
 		client_release_at(c, back.peer, &l->transit);
 		maps_transit_del(c->deps.maps, &l->transit);
@@ -328,9 +330,9 @@ int client_restore(struct client *c)
 	free(r.strays);
 	free(r.unsettled);
 	if (!err)
-		err = client_keep_restore(c);
-	if (!err)
 		err = lease_each(c->leases, tell_home, c);
+	if (!err)
+		err = client_keep_restore(c);
 	if (err)
 		return err;
 	if (r.leases)

@@ -54,8 +54,10 @@ static int gather_client(struct metrics *m, const struct controller *c)
 {
 	m->dns = *client_dns_stats(c->client);
 	m->registrar = *client_stats(c->client);
-	for (size_t i = 0; i < NETMAP_POOLS; i++)
-		m->pools[i] = lease_pool_stats(client_leases(c->client), (enum netmap_pool)i);
+	for (enum netmap_pool i = 0; i < NETMAP_POOLS; i++) {
+		m->pools[i] = lease_pool_stats(client_leases(c->client), i);
+		m->pools[i].in_use += client_pool_resting(c->client, i);
+	}
 	return gather_connectors(m, c);
 }
 

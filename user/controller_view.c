@@ -3,6 +3,7 @@
 #include "controller_int.h"
 #include "domains.h"
 #include "explain.h"
+#include "log.h"
 #include "state.h"
 #include "version.h"
 
@@ -139,6 +140,7 @@ static void *view_open(void *ctx)
 	cJSON_AddBoolToObject(v->state, "configured", c->nm->n_apps > 0);
 	cJSON_AddStringToObject(v->state, "version", CONN25_VERSION);
 	cJSON_AddStringToObject(v->state, "node", c->config->node);
+	put_number(v->state, "logDropped", log_dropped());
 	v->client = cJSON_CreateObject();
 	add_client(c, v->client);
 	v->connector = cJSON_CreateObject();

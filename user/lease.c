@@ -400,6 +400,11 @@ size_t lease_count(const struct lease_table *t)
 	return HASH_CNT(by_pair, t->by_pair);
 }
 
+uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now)
+{
+	return pool_resting(t->pools[which], now);
+}
+
 struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which)
 {
 	return (struct lease_pool_stats){ .in_use = pool_in_use(t->pools[which]),

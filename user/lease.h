@@ -99,6 +99,8 @@ struct lease_pool_stats {
 	uint64_t in_use;
 	uint64_t capacity;
 };
+/* Addresses in quarantine. */
+uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now);
 struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which);
 
 #endif

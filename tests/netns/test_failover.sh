@@ -43,7 +43,7 @@ connect() { # FD: opens a connection through the mapping
 }
 asked() { # FD WORD: what comes back, which may be why nothing does
 	local line=
-	echo "$2" 2>/dev/null >&$(($1 + 1))
+	{ echo "$2" >&$(($1 + 1)); } 2>/dev/null
 	read -r -t 5 line <&"$1"
 	echo "$line"
 }
@@ -88,6 +88,13 @@ check_eq "and that of $second" two "$(asked 20 two)"
 check "$first stands by" wait_for 5 stands_by host.example.net "$first"
 check_eq "$first was lost once" 1 "$(warnings "$first")"
 check_eq "$second was never lost" 0 "$(warnings "$second")"
+
+# A client's daemon that starts again knows who holds what, and what stays where.
+conn25_stop client KILL
+conn25_start client
+check "after a restart of the client $first stands by" wait_for 5 stands_by host.example.net "$first"
+check_eq "the connection of $first goes on" still "$(asked 10 still)"
+check_eq "and that of $second" still "$(asked 20 still)"
 
 # The link of the other one is cut, in the middle of traffic.
 ip -n "$second" link set eth0 down

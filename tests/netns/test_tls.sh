@@ -115,7 +115,7 @@ check_match "a name is registered over TLS" '^198\.18\.' "$(lookup client host.e
 check "and carries traffic" in_ns client curl -sS --max-time 3 -o /dev/null "http://$(lookup client host.example.net A)/"
 check_match "names resolve at the connector over TLS" '^198\.18\.' "$(lookup client example.org A)"
 check_match "explain shows https by itself" 'connector at https://100\.101\.0\.9:8025, healthy' "$(conn25 client explain example.com)"
-sockets() { in_ns client ss -Htn dport = :8025 | awk '{ print $4 }' | sort; }
+sockets() { in_ns client ss -Htn state established dport = :8025 | awk '{ print $3 }' | sort; }
 before=$(sockets)
 for _ in 1 2 3 4 5; do works; done
 check_eq "connections are kept" "$before" "$(sockets)"

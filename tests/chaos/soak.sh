@@ -58,14 +58,15 @@ from_maps() {
 	conn25 client map client --json | jq -r '.client[] | select(.state == "live" or .state == "pending") |
 		"\(.domain) \(.destinationIP) \(.magicIP) \(.transitIP) \(.connector)"' | sort
 }
-# Leases come and go meanwhile: what the maps hold before and after, status holds too, and nothing
-# that they hold neither before nor after.
+# Leases come and go and are agreed to meanwhile: what the maps hold before and after, status holds
+# too, and nothing that they hold neither before nor after, whoever its connector is by then.
 agree() {
 	from_maps >"$dir/maps.before"
 	from_status >"$dir/status"
 	from_maps >"$dir/maps.after"
 	comm -12 "$dir/maps.before" "$dir/maps.after" | comm -23 - "$dir/status"
-	sort -u "$dir/maps.before" "$dir/maps.after" | comm -13 - "$dir/status"
+	cut -d' ' -f1-4 "$dir/maps.before" "$dir/maps.after" | sort -u >"$dir/maps"
+	cut -d' ' -f1-4 "$dir/status" | comm -13 "$dir/maps" -
 }
 mapped() { # of both ends: transit and real addresses
 	conn25 connector map connector --json | jq -c '[.connector[] | [.transitIP, .destinationIP]] | sort'

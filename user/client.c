@@ -353,7 +353,7 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 		err = dns_proxy_new(&c->proxy, deps->loop, &proxy_ops, c, config->dns_upstream.v,
 				    config->dns_upstream.n);
 	if (!err)
-		err = dns_answers_init(&c->answers, deps->maps);
+		err = dns_answers_init(&c->answers, deps->maps, client_now_s());
 	if (!err)
 		err = client_restore(c);
 	if (err)

@@ -104,10 +104,18 @@ static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, st
 	return c25_dns_refuse(skb, l2, p, len, keep);
 }
 
+__noinline int c25_turn_macs(struct __sk_buff *skb)
+{
+	__u8 mac[12];
+
+	return bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) ||
+	       bpf_skb_store_bytes(skb, 0, mac + 6, 6, 0) || bpf_skb_store_bytes(skb, 6, mac, 6, 0);
+}
+
 /* Ends a connection on which a configured name is asked for: towards the pod that asks. */
 static __noinline int c25_dns_reset(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p)
 {
-	if (c25_reset_make(skb, l2, p) || (l2 && c25_turn_eth(skb)))
+	if (c25_reset_make(skb, l2, p) || (l2 && c25_turn_macs(skb)))
 		return c25_drop(skb, l2, p, C25_REASON_DNS_CLOSED);
 	c25_count(skb, l2, C25_REASON_DNS_REFUSED);
 	return bpf_redirect(skb->ifindex, 0);

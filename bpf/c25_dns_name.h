@@ -96,10 +96,9 @@ __noinline int c25_name_equal(__u32 at, __u64 hash)
 	return q && name && c25_same_name(q->raw + DNS_HEADER + (at & 0xff), name->wire, name->len);
 }
 
-__noinline int c25_answer_equal(__u64 hash)
+__noinline int c25_answer_equal(const struct c25_answer *a)
 {
 	struct c25_question *q = c25_question_of();
-	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
 
 	return q && a && c25_same_name(q->raw + DNS_HEADER, a->wire, a->len);
 }
@@ -179,6 +178,7 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	m.len = at;
 	bpf_loop(q->n, c25_suffix_next, &m, 0);
 	q->hash = m.hash;
+	q->keep = DNS_HEADER + at + 5;
 	return m.taken ? DNS_HEADER + at + 5 : 0;
 }
 

@@ -315,20 +315,18 @@ struct c25_name {
 #define C25_ANSWER_STALE 5   /* the TTL said in that time */
 #define C25_RR4          16  /* bytes of a record, its owner a pointer to the question */
 #define C25_RR6          28
-#define C25_RR_TTL       6
 
 struct c25_answer {
 	struct c25_addr server; /* who was asked: another one may know better */
+	__u64 ends;             /* its TTL is over */
+	__u64 renewed;          /* a question was let through to renew it */
+	__u32 ttl;              /* at first */
+	__u32 n;                /* addresses */
+	__u32 len;              /* of the name */
+	__u16 type;             /* A or AAAA */
+	__u16 flags;            /* AA and RA, as the server set them; host order */
 	struct c25_addr magic[C25_ANSWER_MAX];
-	__u64 ends;                             /* its TTL is over */
-	__u64 renewed;                          /* a question was let through to renew it */
-	__u32 ttl;                              /* at first */
-	__u32 n;                                /* addresses */
-	__u32 len;                              /* of the name */
-	__u16 type;                             /* A or AAAA */
-	__u16 flags;                            /* AA and RA, as the server set them; host order */
-	__u8 records[C25_ANSWER_MAX * C25_RR6]; /* their TTLs are filled in; zeroes behind them */
-	__u8 wire[C25_NAME_LEN];                /* the name as in struct c25_name */
+	__u8 wire[C25_NAME_LEN]; /* the name as in struct c25_name */
 };
 
 /* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
@@ -393,7 +391,7 @@ _Static_assert(sizeof(struct c25_tick) == 40, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
-_Static_assert(sizeof(struct c25_answer) == 656, "layout");
+_Static_assert(sizeof(struct c25_answer) == 432, "layout");
 _Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUESTION_POINTER (0xc000 | DNS_HEADER_LEN)
-
 static int first_down(const void *key, const void *value, void *ctx)
 {
 	memcpy(ctx, key, sizeof(uint32_t));
@@ -82,22 +80,9 @@ static uint64_t answer_key(const struct dns_answers *a, const uint8_t *wire, uin
 	return c25_name_step(dns_name_key(a->cookie, wire, len), type);
 }
 
-static void put_record(uint8_t *out, uint16_t type, const struct c25_addr *magic)
-{
-	size_t len = type == DNS_TYPE_A ? 4 : 16;
-
-	dns_put16(out, QUESTION_POINTER);
-	dns_put16(out + 2, type);
-	dns_put16(out + 4, DNS_CLASS_IN);
-	dns_put16(out + 10, (uint16_t)len);
-	memcpy(out + 12, magic->b + 16 - len, len);
-}
-
 /* Whether the answer can be given as a whole. */
-static bool fill(struct c25_answer *out, const struct dns_question *q, const struct dns_plan *plan)
+static bool fill(struct c25_answer *out, const struct dns_plan *plan)
 {
-	size_t step = q->type == DNS_TYPE_A ? C25_RR4 : C25_RR6;
-
 	if (plan->action != DNS_PLAN_REWRITE || !plan->n_addrs || plan->n_addrs > C25_ANSWER_MAX)
 		return false;
 	out->n = (uint32_t)plan->n_addrs;
@@ -106,7 +91,6 @@ static bool fill(struct c25_answer *out, const struct dns_question *q, const str
 		if (plan->addrs[i].state != DNS_ADDR_GRANTED)
 			return false;
 		out->magic[i] = plan->addrs[i].magic;
-		put_record(out->records + i * step, q->type, &out->magic[i]);
 		if (plan->addrs[i].ttl < out->ttl)
 			out->ttl = plan->addrs[i].ttl;
 	}
@@ -130,7 +114,7 @@ void dns_answers_note(struct dns_answers *a, const struct c25_addr *server,
 		answer.wire[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	}
 	key = answer_key(a, answer.wire, answer.len, q->type);
-	if (!fill(&answer, q, plan)) {
+	if (!fill(&answer, plan)) {
 		maps_answer_del(a->maps, key);
 		return;
 	}

@@ -18,6 +18,7 @@
 #include "registrar.h"
 
 #include <stddef.h>
+#include <uthash.h>
 
 #define SILENCE_MS    1000 /* without an answer a request is given up, and mappings move on */
 #define PROBE_MIN_MS  500

@@ -172,9 +172,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 	char domain[DNS_MAX_TEXT];
 	struct hold *h = NULL;
 
-	/* The netmap may have changed since the question went out. */
-	app = match(c, q);
-	to = app == DNS_MATCH_PASS ? NULL : client_app(c, app);
+	to = client_app(c, app);
 	if (!to) {
 		dns_query_fail(query);
 		return;
@@ -428,6 +426,7 @@ int client_reload(struct client *c, const struct netmap *nm)
 		free(c->apps);
 		c->apps = TAKE_PTR(apps);
 		c->nm = nm;
+		dns_proxy_rematch(c->proxy);
 		err = lease_set_pools(c->leases, nm->pools);
 	}
 	free(apps);

@@ -31,10 +31,12 @@ struct lease {
 	/* Side by side, since each answer looks at these: */
 	struct c25_addr magic;
 	enum c25_lease_state state; /* PENDING or LIVE; set by the controller */
-	uint32_t app;  /* id in c25_apps; set by the controller when the domain moves */
-	uint32_t peer; /* index in c25_peers of the connector; set by the controller */
+	uint32_t app;     /* id in c25_apps; set by the controller when the domain moves */
+	uint32_t peer;    /* index in c25_peers of the connector; set by the controller */
+	uint32_t standby; /* of another one whose packets c25_transit accepts; by the controller */
 	uint32_t key_len;
 	uint64_t expires;
+	bool restored; /* an earlier run may have told connectors of it that it no longer names */
 	struct registration *registration; /* the registrar's own; NULL: none */
 	char domain[]; /* lower case, no last dot; with `real` behind its NUL it is the key */
 };
@@ -72,6 +74,12 @@ void lease_end(struct lease_table *t, struct lease *l, uint64_t now);
 int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
 		  const struct c25_lease *record, uint64_t now);
 
+/* Why no lease can be made of a record, NULL: one can. */
+const char *lease_record_fault(const struct c25_addr *magic, const struct c25_lease *record);
+
+/* Keep a magic address that is not lent out of its pool until then. 0, -EEXIST, -ENOMEM. */
+int lease_rest(struct lease_table *t, const struct c25_addr *magic, uint64_t until);
+
 /* What c25_lease is to hold for it. */
 struct c25_lease lease_record(const struct lease *l);
 
@@ -92,6 +100,8 @@ struct lease_pool_stats {
 	uint64_t in_use;
 	uint64_t capacity;
 };
+/* Addresses in quarantine. */
+uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now);
 struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which);
 
 #endif

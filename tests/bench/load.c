@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * load: closed-loop traffic for the benches. Client and server share one core, so that the core
- * is never idle and wall time is the CPU time of everything on the way, softirqs included.
+ * is never idle and wall time is the CPU time of everything on the way, softirqs included. They
+ * take turns burst by burst and use few system calls, so that the time is the packets' and not the
+ * load's own.
  *
  *	load serve PORT			serves all of the below on one port, until killed
  *	load udp ADDR PORT N FLOWS	N datagrams of 64 bytes from FLOWS ports in turn
@@ -14,6 +16,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +107,9 @@ static void serve(int port)
 	int ep = epoll_create1(0);
 	struct epoll_event e;
 
+	/* A datagram that arrives must not stop the client in the middle of its burst. */
+	if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 }))
+		die("sched_setscheduler");
 	if (listen(tcp, 1024))
 		die("listen");
 	epoll_ctl(ep, EPOLL_CTL_ADD, udp, &(struct epoll_event){ EPOLLIN, { .fd = udp } });
@@ -127,11 +133,31 @@ static void serve(int port)
 	}
 }
 
+/* One burst; `fds` are used in turn from `flow` on. Only the last datagram is answered. */
+static void send_burst(const int *fds, int flow, int flows)
+{
+	static char data[PAYLOAD] = { 'D' }, last[PAYLOAD] = { 'L' };
+	struct iovec iov[2] = { { data, PAYLOAD }, { last, PAYLOAD } };
+	struct mmsghdr msgs[BURST];
+
+	for (int i = 0; i < BURST; i++)
+		msgs[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &iov[i == BURST - 1], .msg_iovlen = 1 };
+	if (flows == 1) {
+		if (sendmmsg(fds[0], msgs, BURST, 0) != BURST)
+			die("sendmmsg");
+		return;
+	}
+	for (int i = 0; i < BURST; i++)
+		if (send(fds[(flow + i) % flows], i == BURST - 1 ? last : data, PAYLOAD, 0) < 0)
+			die("send");
+}
+
 /* Sends bursts and waits for the answer to each burst's last datagram. */
 static double run_udp(const char *addr, int port, long n, int flows)
 {
 	int *fds = calloc((size_t)flows, sizeof(int));
-	char buf[PAYLOAD] = { 0 }, back[PAYLOAD];
+	char buf[PAYLOAD] = { 'L' }, back[PAYLOAD];
 	uint64_t started;
 	long sent = 0;
 
@@ -142,22 +168,15 @@ static double run_udp(const char *addr, int port, long n, int flows)
 		fds[i] = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
 		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 		/* Every flow is there before the clock runs. */
-		buf[0] = 'L';
 		if (send(fds[i], buf, sizeof(buf), 0) < 0 ||
 		    recv(fds[i], back, sizeof(back), 0) < 0)
 			die("first datagram");
 	}
 	started = now_ns();
-	for (int flow = 0; sent < n;) {
-		for (int i = 0; i < BURST; i++, sent++) {
-			int fd = fds[flow++ % flows];
-
-			buf[0] = i == BURST - 1 ? 'L' : 'D';
-			if (send(fd, buf, sizeof(buf), 0) < 0)
-				die("send");
-			if (i == BURST - 1 && recv(fd, back, sizeof(back), 0) < 0)
-				die("a burst was not answered");
-		}
+	for (int flow = 0; sent < n; flow = (flow + BURST) % flows, sent += BURST) {
+		send_burst(fds, flow, flows);
+		if (recv(fds[(flow + BURST - 1) % flows], back, sizeof(back), 0) < 0)
+			die("a burst was not answered");
 	}
 	return (double)(now_ns() - started) / (double)sent;
 }

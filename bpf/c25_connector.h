@@ -71,32 +71,33 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 {
 	struct c25_icmp e = { .peer = peer };
 	__u32 bytes = skb->len - l2;
-	struct bpf_fib_lookup fib;
+	struct c25_way *way;
 	__u32 ports;
-	long found;
 
 	if (p->ttl <= 1) {
 		c25_icmp_expired(&e, p->v6);
 		e.reason = C25_REASON_TTL;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	found = c25_route(skb, l2, p, f ? &f->in.src : &m->real, &fib);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		c25_icmp_too_big(&e, p->v6, fib.mtu_result);
+	way = f ? c25_way_again(skb, l2, p, &f->in.src) : c25_way_new(skb, l2, p, &m->real);
+	if (!way)
+		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
+	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		c25_icmp_too_big(&e, p->v6, way->mtu);
 		e.reason = C25_REASON_TOO_BIG;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 	c25_icmp_unreachable(&e, p->v6);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) {
-		e.reason = found == BPF_FIB_LKUP_RET_NOT_FWDED ? C25_REASON_NOT_UPLINK :
-								 C25_REASON_NO_ROUTE;
+	if (!c25_way_leads(way)) {
+		e.reason = way->found == BPF_FIB_LKUP_RET_NOT_FWDED ? C25_REASON_NOT_UPLINK :
+								      C25_REASON_NO_ROUTE;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 	if (!f) {
-		f = c25_flow_start(skb, p, m, fib.ifindex, &e);
+		f = c25_flow_start(skb, p, m, way->ifindex, &e);
 		if (!f)
 			return c25_refuse_peer(skb, l2, p, o, &e);
-	} else if (f->uplink != fib.ifindex) {
+	} else if (f->uplink != way->ifindex) {
 		f->state = C25_FLOW_REVOKED;
 		/* Established connections do not believe errors. */
 		if (p->t.proto == IPPROTO_TCP)
@@ -111,19 +112,20 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 	if (c25_nat(skb, l2, p, &f->in.dst, &f->in.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
-	if (c25_is_syn(p) && c25_clamp_route(skb, p, o, &fib, found))
+	if (c25_is_syn(p) && c25_clamp_route(skb, p, o, way))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (p->frag && c25_frag_first_out(skb, l2, p, f))
 		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	c25_flow_touch(f, p, C25_OUT, bytes);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /* A packet that may belong to a flow of a peer; NULL: none. */
 static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt *p)
 {
 	struct c25_flow *f;
+	__u32 slot;
 
 	if (p->frag == C25_FRAG_LATER)
 		return NULL;
@@ -131,7 +133,7 @@ static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt 
 		return NULL;
 	if (p->t.proto == IPPROTO_ICMPV6 && p->type != ICMPV6_ECHO)
 		return NULL;
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
+	f = c25_index_near(&p->t, C25_OUT, &slot);
 	return f && (c25_flow_lives(f) || f->state == C25_FLOW_REVOKED) ? f : NULL;
 }
 
@@ -143,9 +145,9 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 				       __u32 peer)
 {
 	struct c25_quote *q;
-	struct bpf_fib_lookup fib;
 	struct c25_flow *f;
-	long found;
+	struct c25_way *way;
+	__u32 slot;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -153,21 +155,21 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 	if (!q)
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	c25_quote_turn(q);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &q->n));
+	f = c25_index_find(&q->n, C25_OUT, &slot);
 	if (!f || !c25_flow_lives(f) || f->peer != peer)
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (p->ttl <= 1)
 		return c25_drop(skb, l2, p, C25_REASON_TTL);
-	found = c25_route(skb, l2, p, &f->in.src, &fib);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+	way = c25_way_new(skb, l2, p, &f->in.src);
+	if (!way || !c25_way_leads(way))
 		return c25_drop(skb, l2, p, C25_REASON_NO_ROUTE);
-	if (fib.ifindex != f->uplink)
+	if (way->ifindex != f->uplink)
 		return c25_drop(skb, l2, p, C25_REASON_REROUTED);
 	c25_tuple_copy(&q->n, &f->in);
 	if (c25_quote_nat(skb, p, q) || c25_nat_addrs(skb, l2, p, &f->in.dst, &f->in.src))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /*
@@ -183,6 +185,7 @@ __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct 
 	const struct c25_addr *src;
 	struct c25_quote *q;
 	struct c25_flow *f;
+	__u32 slot;
 	long verdict;
 
 	if (!p)
@@ -193,7 +196,7 @@ __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct 
 	if (!q || ((c25_has_ports(&q->t) || c25_is_echo(&q->t)) && !c25_nat_port(q->t.sport)))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	c25_quote_turn(q);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &q->n));
+	f = c25_index_find(&q->n, C25_BACK, &slot);
 	if (!f || !c25_flow_lives(f))
 		return c25_pass(skb, l2, C25_REASON_NO_FLOW);
 	if (p->ttl <= 1)
@@ -221,7 +224,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	struct c25_overlay *o = c25_overlay_dev();
 	__u32 bytes = skb->len - l2;
 	struct c25_flow *f;
-	__u32 ports;
+	__u32 ports, slot;
 	long verdict;
 
 	if (p->frag && o && !c25_load_addrs(skb, l2, p)) {
@@ -235,7 +238,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &p->t));
+	f = c25_index_near(&p->t, C25_BACK, &slot);
 	if (!f || !(c25_flow_lives(f) || f->state == C25_FLOW_REVOKED))
 		return c25_pass(skb, l2,
 				c25_has_ports(&p->t) || c25_is_echo(&p->t) ? C25_REASON_NO_FLOW :

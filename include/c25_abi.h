@@ -17,7 +17,7 @@
 #endif
 
 /* Layout of the pinned maps. A change of any struct below, or of a map's key, raises it. */
-#define C25_LAYOUT 1
+#define C25_LAYOUT 2
 
 #define C25_ID_LEN     64  /* a node's id, cut to fit, NUL included */
 #define C25_NAME_LEN   256 /* a domain or an app's name, NUL included */
@@ -35,6 +35,11 @@
 
 struct c25_addr {
 	__u8 b[16];
+};
+
+struct c25_count {
+	__u64 packets;
+	__u64 bytes;
 };
 
 /* c25_meta[0]: who wrote these maps. */
@@ -169,7 +174,7 @@ struct c25_mapping {
 	__u64 bytes;
 };
 
-/* c25_flow_out, c25_flow_in: connector, both lead to a slot of c25_flows. */
+/* A connection as its packets show it, in one direction. */
 struct c25_tuple {
 	struct c25_addr src;
 	struct c25_addr dst;
@@ -179,8 +184,15 @@ struct c25_tuple {
 	__u8 pad[3];
 };
 
-struct c25_flow_ref {
-	__u32 slot;
+/*
+ * c25_index: connector, by hash of a tuple: in which slot of c25_flows its flow is. A cell is 0, or
+ * a slot plus 1 in its lower bits and a part of the hash above. As long as a line of the cache.
+ */
+#define C25_CELLS     8
+#define C25_SLOT_BITS 25
+
+struct c25_bucket {
+	__u64 cell[C25_CELLS];
 };
 
 enum c25_flow_state {
@@ -192,20 +204,21 @@ enum c25_flow_state {
 	C25_FLOW_ENDED,       /* out of both hashes; free again after one full sweep */
 };
 
+/* In the order of use: a packet out needs the first two lines of the cache alone. */
 struct c25_flow {
 	struct c25_tuple out; /* as the client sends it: inner source to transit */
-	struct c25_tuple in;  /* as the reply comes: real to the uplink's address */
 	__u32 state;          /* enum c25_flow_state */
 	__u32 peer;           /* c25_peers */
 	__u32 uplink;         /* interface index */
-	__u32 app;            /* c25_apps */
-	__u64 created;
-	__u64 last_seen;
-	__u64 packets[2]; /* out, back */
-	__u64 bytes[2];
-	__u8 tcp_flags[2]; /* OR of those seen, out and back */
+	__u8 tcp_flags[2];    /* OR of those seen, out and back */
 	__u8 pad[2];
-	__u32 next; /* FREE: the next free slot plus 1; 0: none */
+	__u64 last_seen;
+	struct c25_tuple in; /* as the reply comes: real to the uplink's address */
+	__u64 created;
+	struct c25_count count[2]; /* out, back */
+	__u32 app;                 /* c25_apps */
+	__u32 next;                /* FREE: the next free slot plus 1; 0: none */
+	__u64 pad2[5];
 };
 
 /* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
@@ -256,11 +269,8 @@ struct c25_tick {
 	__u32 cursor; /* next slot of c25_flows to look at */
 	__u32 high;   /* slots ever used: the sweep need not go further */
 	__u64 free;   /* lower half: the first free slot plus 1, 0: none; upper half: a count */
-};
-
-struct c25_count {
-	__u64 packets;
-	__u64 bytes;
+	__u32 beat;   /* changes several times a second; 0: the timer never ran */
+	__u32 pad;
 };
 
 /* c25_limits: per CPU, by enum c25_limit_kind: how much of this second's share is used. */
@@ -382,11 +392,12 @@ _Static_assert(sizeof(struct c25_lease) == 320, "layout");
 _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
 _Static_assert(sizeof(struct c25_tuple) == 40, "layout");
-_Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_bucket) == 64, "layout");
+_Static_assert(sizeof(struct c25_flow) == 192, "layout");
 _Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
 _Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
 _Static_assert(sizeof(struct c25_early) == 2100, "layout");
-_Static_assert(sizeof(struct c25_tick) == 40, "layout");
+_Static_assert(sizeof(struct c25_tick) == 48, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");

@@ -30,8 +30,6 @@
 	X(TRANSIT, transit)                                                                        \
 	X(LEASES, leases)                                                                          \
 	X(MAPPINGS, mappings)                                                                      \
-	X(FLOW_OUT, flow_out)                                                                      \
-	X(FLOW_IN, flow_in)                                                                        \
 	X(FLOWS, flows)                                                                            \
 	X(NAMES, names)                                                                            \
 	X(DNS_TO, dns_to)                                                                          \

@@ -384,11 +384,14 @@ static __noinline long c25_probe_port(__u32 i, struct c25_probe *pr)
 		f->in.dport = port;
 	else if (c25_is_echo(&f->in))
 		f->in.sport = port;
-	if (c25_port_taken(pr->skb, &f->in))
-		return 0;
 	err = c25_index_add(&f->in, C25_BACK, slot);
 	if (err && (c25_has_ports(&f->in) || c25_is_echo(&f->in)))
 		return 0;
+	/* The dearer question last. */
+	if (!err && c25_port_taken(pr->skb, &f->in)) {
+		c25_index_del(&f->in, C25_BACK, slot);
+		return 0;
+	}
 	pr->found = !err;
 	pr->taken = err == -C25_EEXIST;
 	return 1;

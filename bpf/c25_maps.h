@@ -18,7 +18,7 @@ const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
 const volatile __u16 c25_nat_hi = 29999;
 const volatile __u8 c25_dns_open; /* --dns-fail open */
 const volatile __u32 c25_max_flows = 262144;
-const volatile __u32 c25_index_mask = 262143; /* buckets of c25_index less 1 */
+const volatile __u32 c25_index_mask = 131071; /* buckets of c25_index less 1 */
 const volatile __u32 c25_peer_quota = 262144; /* flows one peer may hold */
 
 struct {
@@ -168,7 +168,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32); /* hash of a tuple */
 	__type(value, struct c25_bucket);
-	__uint(max_entries, 262144); /* set at load, with c25_index_mask */
+	__uint(max_entries, 131072); /* set at load, with c25_index_mask */
 	__uint(map_flags, BPF_F_MMAPABLE);
 } c25_index SEC(".maps");
 

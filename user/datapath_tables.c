@@ -21,7 +21,7 @@ enum {
 	PER_MAPPING = 1 << 2, /* --max-mappings entries */
 	PER_FLOW = 1 << 3,    /* --max-flows entries */
 	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
-	INDEX = 1 << 8,       /* a bucket for each flow, as a power of two */
+	INDEX = 1 << 8,       /* tables_buckets() */
 	PER_LEASE = 1 << 6,   /* leases that ended stay recorded while their addresses rest */
 	DNS = 1 << 7,         /* --dns-intercept */
 	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
@@ -162,7 +162,9 @@ uint32_t tables_buckets(const struct datapath_config *cfg)
 {
 	uint32_t n = MIN_BUCKETS;
 
-	while (n < cfg->max_flows)
+	/* Each flow has two cells: of a full table's buckets half the cells are in use. Fewer lie
+	 * closer together, which packets of many flows feel. */
+	while (n < cfg->max_flows / 2)
 		n *= 2;
 	return n;
 }

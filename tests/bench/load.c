@@ -7,16 +7,18 @@
  *
  *	load serve PORT			serves all of the below on one port, until killed
  *	load udp ADDR PORT N FLOWS	N datagrams of 64 bytes from FLOWS ports in turn
- *	load connect ADDR PORT N	N times: connect, one byte, close
- *	load stream ADDR PORT MIB	one TCP connection
+ *	load connect ADDR PORT N	N times: connect, one byte, close; to PORTS ports in turn,
+ *so that no NAT runs out of its own load stream ADDR PORT MIB	one TCP connection
  *
  * The clients print nanoseconds per unit (datagram, connection, MiB).
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@
 #define PAYLOAD    64
 #define FIRST_PORT 10000
 #define CHUNK      (256 * 1024)
+#define PORTS      32
 
 static void die(const char *what)
 {
@@ -57,7 +60,7 @@ static int bound(int type, const char *addr, int port, int passive, int from)
 
 	if (inet_pton(family, addr, family == AF_INET ? (void *)&in.sin_addr : &in6.sin6_addr) != 1)
 		die(addr);
-	fd = socket(family, type, 0);
+	fd = socket(family, type, type == SOCK_RAW ? IPPROTO_UDP : 0);
 	if (fd < 0)
 		die("socket");
 	if (passive) /* two UDP clients that allow it may be given one port */
@@ -100,101 +103,183 @@ static void echo_udp(int fd)
 			       msgs[i].msg_hdr.msg_namelen);
 }
 
+static void serve_tcp(int ep, int port, int *fds)
+{
+	for (int i = 0; i < PORTS; i++) {
+		fds[i] = bound(SOCK_STREAM, "::", port + i, 1, 0);
+		if (listen(fds[i], 1024))
+			die("listen");
+		epoll_ctl(ep, EPOLL_CTL_ADD, fds[i],
+			  &(struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fds[i] << 32 } });
+	}
+}
+
 static void serve(int port)
 {
 	static char chunk[CHUNK];
-	int udp = bound(SOCK_DGRAM, "::", port, 1, 0), tcp = bound(SOCK_STREAM, "::", port, 1, 0);
-	int ep = epoll_create1(0);
+	int udp = bound(SOCK_DGRAM, "::", port, 1, 0), tcp[PORTS], ep = epoll_create1(0);
 	struct epoll_event e;
 
 	/* A datagram that arrives must not stop the client in the middle of its burst. */
 	if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 }))
 		die("sched_setscheduler");
-	if (listen(tcp, 1024))
-		die("listen");
-	epoll_ctl(ep, EPOLL_CTL_ADD, udp, &(struct epoll_event){ EPOLLIN, { .fd = udp } });
-	epoll_ctl(ep, EPOLL_CTL_ADD, tcp, &(struct epoll_event){ EPOLLIN, { .fd = tcp } });
+	serve_tcp(ep, port, tcp);
+	epoll_ctl(ep, EPOLL_CTL_ADD, udp, &(struct epoll_event){ EPOLLIN, { .u64 = udp } });
 	for (;;) {
 		if (epoll_wait(ep, &e, 1, -1) < 1)
 			continue;
-		if (e.data.fd == udp) {
+		if (e.data.u64 == (uint64_t)udp) {
 			echo_udp(udp);
-		} else if (e.data.fd == tcp) {
-			int fd = accept(tcp, NULL, NULL);
+		} else if (e.data.u64 >> 32) { /* a listener */
+			int fd = accept((int)(e.data.u64 >> 32), NULL, NULL);
 
 			epoll_ctl(ep, EPOLL_CTL_ADD, fd,
-				  &(struct epoll_event){ EPOLLIN, { .fd = fd } });
+				  &(struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fd } });
 		} else {
-			ssize_t n = recv(e.data.fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+			int fd = (int)e.data.u64;
+			ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 
-			if (n == 0 || (n < 0 && errno != EAGAIN))
-				close(e.data.fd);
+			/* The one that closes first keeps the port: not the client. */
+			if ((n == 1 && *chunk == 'x') || n == 0 || (n < 0 && errno != EAGAIN))
+				close(fd);
 		}
 	}
 }
 
-/* One burst; `fds` are used in turn from `flow` on. Only the last datagram is answered. */
-static void send_burst(const int *fds, int flow, int flows)
-{
-	static char data[PAYLOAD] = { 'D' }, last[PAYLOAD] = { 'L' };
-	struct iovec iov[2] = { { data, PAYLOAD }, { last, PAYLOAD } };
-	struct mmsghdr msgs[BURST];
+struct datagram {
+	uint16_t sport, dport, len, sum;
+	char data[PAYLOAD];
+};
 
-	for (int i = 0; i < BURST; i++)
-		msgs[i].msg_hdr =
-			(struct msghdr){ .msg_iov = &iov[i == BURST - 1], .msg_iovlen = 1 };
-	if (flows == 1) {
-		if (sendmmsg(fds[0], msgs, BURST, 0) != BURST)
-			die("sendmmsg");
-		return;
-	}
-	for (int i = 0; i < BURST; i++)
-		if (send(fds[(flow + i) % flows], i == BURST - 1 ? last : data, PAYLOAD, 0) < 0)
-			die("send");
+/* The client's end of many flows: one socket for the port that gets the answers, and one that
+ * writes the UDP header itself, since ten thousand sockets would be dearer than the packets. */
+struct sender {
+	int fd;
+	int raw;
+	int flows;
+	int flow;     /* the next one's turn */
+	uint16_t sum; /* IPv4: of a datagram whose source port is 0 */
+	struct datagram d[BURST];
+};
+
+/* What the raw socket would hear is the other one's. */
+static void hear_nothing(int fd)
+{
+	struct sock_filter none = { .code = BPF_RET | BPF_K };
+	struct sock_fprog f = { .len = 1, .filter = &none };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &f, sizeof(f)))
+		die("SO_ATTACH_FILTER");
 }
 
-/* Sends bursts and waits for the answer to each burst's last datagram. */
+static uint32_t sum_of(const void *p, size_t len)
+{
+	const uint16_t *w = p;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len / 2; i++)
+		sum += w[i];
+	return sum;
+}
+
+static uint16_t fold(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+/* The sum over the pseudo header. IPv6: the kernel's work. */
+static uint32_t pseudo_sum(const struct sender *s)
+{
+	struct sockaddr_in own, peer;
+	socklen_t len = sizeof(own);
+
+	if (getsockname(s->fd, (struct sockaddr *)&own, &len))
+		die("getsockname");
+	len = sizeof(peer);
+	if (getpeername(s->fd, (struct sockaddr *)&peer, &len))
+		die("getpeername");
+	return sum_of(&own.sin_addr, 4) + sum_of(&peer.sin_addr, 4) + htons(IPPROTO_UDP) +
+	       htons(sizeof(struct datagram));
+}
+
+static void open_raw(struct sender *s, const char *addr, int port)
+{
+	int six = !!strchr(addr, ':'), at = offsetof(struct datagram, sum);
+
+	s->raw = bound(SOCK_RAW, addr, 0, 0, 0);
+	hear_nothing(s->raw);
+	if (six && setsockopt(s->raw, IPPROTO_IPV6, IPV6_CHECKSUM, &at, sizeof(at)))
+		die("IPV6_CHECKSUM");
+	for (int i = 0; i < BURST; i++) {
+		s->d[i].dport = htons((uint16_t)port);
+		s->d[i].len = htons(sizeof(struct datagram));
+		s->d[i].data[0] = 'D';
+	}
+	if (!six)
+		s->sum = fold(pseudo_sum(s) + sum_of(&s->d[0], sizeof(s->d[0])));
+}
+
+/* One burst, whose last datagram alone is answered. */
+static void burst(struct sender *s)
+{
+	static char data[PAYLOAD] = { 'D' }, last[PAYLOAD] = { 'L' };
+	struct iovec iov[BURST];
+	struct mmsghdr msgs[BURST];
+	char back[PAYLOAD];
+
+	for (int i = 0; i < BURST - 1; i++) {
+		iov[i] = (struct iovec){ data, sizeof(data) };
+		msgs[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+		if (s->flows == 1)
+			continue;
+		s->d[i].sport = htons((uint16_t)(FIRST_PORT + 1 + s->flow));
+		s->d[i].sum = (uint16_t)~fold((uint32_t)s->sum + s->d[i].sport);
+		s->flow = (s->flow + 1) % (s->flows - 1);
+		iov[i] = (struct iovec){ &s->d[i], sizeof(s->d[i]) };
+	}
+	if (sendmmsg(s->flows == 1 ? s->fd : s->raw, msgs, BURST - 1, 0) != BURST - 1)
+		die("sendmmsg");
+	if (send(s->fd, last, sizeof(last), 0) < 0)
+		die("send");
+	if (recv(s->fd, back, sizeof(back), 0) < 0)
+		die("a burst was not answered");
+}
+
 static double run_udp(const char *addr, int port, long n, int flows)
 {
-	int *fds = calloc((size_t)flows, sizeof(int));
-	char buf[PAYLOAD] = { 'L' }, back[PAYLOAD];
+	static struct sender s;
+	struct timeval limit = { .tv_sec = 5 };
 	uint64_t started;
 	long sent = 0;
 
-	for (int i = 0; i < flows; i++) {
-		struct timeval limit = { .tv_sec = 5 };
-
-		/* The same ports in every run: flows of the last one are met again. */
-		fds[i] = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
-		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-		/* Every flow is there before the clock runs. */
-		if (send(fds[i], buf, sizeof(buf), 0) < 0 ||
-		    recv(fds[i], back, sizeof(back), 0) < 0)
-			die("first datagram");
-	}
+	/* The same ports in every run: flows of the last one are met again. */
+	s.fd = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT);
+	s.flows = flows;
+	setsockopt(s.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (flows > 1)
+		open_raw(&s, addr, port);
+	/* Every flow is there before the clock runs. */
+	for (int i = 0; i < flows; i += BURST - 1)
+		burst(&s);
 	started = now_ns();
-	for (int flow = 0; sent < n; flow = (flow + BURST) % flows, sent += BURST) {
-		send_burst(fds, flow, flows);
-		if (recv(fds[(flow + BURST - 1) % flows], back, sizeof(back), 0) < 0)
-			die("a burst was not answered");
-	}
+	for (; sent < n; sent += BURST)
+		burst(&s);
 	return (double)(now_ns() - started) / (double)sent;
 }
 
 static double run_connect(const char *addr, int port, long n)
 {
-	struct linger reset = { .l_onoff = 1 };
 	uint64_t started = now_ns();
+	char byte;
 
 	for (long i = 0; i < n; i++) {
-		int fd = bound(SOCK_STREAM, addr, port, 0, 0);
+		int fd = bound(SOCK_STREAM, addr, port + (int)(i % PORTS), 0, 0);
 
 		if (send(fd, "x", 1, 0) != 1)
 			die("send");
-		/* The client's port is free again at once. */
-		shutdown(fd, SHUT_WR);
-		recv(fd, (char[1]){ 0 }, 1, 0);
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		if (recv(fd, &byte, 1, 0))
+			die("the server has not closed");
 		close(fd);
 	}
 	return (double)(now_ns() - started) / (double)n;

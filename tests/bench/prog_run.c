@@ -172,7 +172,7 @@ static void set_sizes(struct conn25_bpf *s)
 	bpf_map__set_max_entries(s->maps.c25_transit, ROOM);
 	bpf_map__set_max_entries(s->maps.c25_mappings, ROOM);
 	bpf_map__set_max_entries(s->maps.c25_flows, ROOM);
-	bpf_map__set_max_entries(s->maps.c25_index, ROOM);
+	bpf_map__set_max_entries(s->maps.c25_index, ROOM / 2);
 }
 
 static struct setup set_up(enum role role)
@@ -202,7 +202,7 @@ static struct setup set_up(enum role role)
 	u.s->rodata->c25_nat_lo = PORT;
 	u.s->rodata->c25_nat_hi = PORT;
 	u.s->rodata->c25_max_flows = ROOM;
-	u.s->rodata->c25_index_mask = ROOM - 1;
+	u.s->rodata->c25_index_mask = ROOM / 2 - 1;
 	u.s->rodata->c25_peer_quota = ROOM;
 	set_sizes(u.s);
 	if (conn25_bpf__load(u.s))

@@ -14,11 +14,9 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +58,7 @@ static int bound(int type, const char *addr, int port, int passive, int from)
 
 	if (inet_pton(family, addr, family == AF_INET ? (void *)&in.sin_addr : &in6.sin6_addr) != 1)
 		die(addr);
-	fd = socket(family, type, type == SOCK_RAW ? IPPROTO_UDP : 0);
+	fd = socket(family, type, 0);
 	if (fd < 0)
 		die("socket");
 	if (passive) /* two UDP clients that allow it may be given one port */
@@ -146,125 +144,51 @@ static void serve(int port)
 	}
 }
 
-struct datagram {
-	uint16_t sport, dport, len, sum;
-	char data[PAYLOAD];
-};
-
-/* The client's end of many flows: one socket for the port that gets the answers, and one that
- * writes the UDP header itself, since ten thousand sockets would be dearer than the packets. */
-struct sender {
-	int fd;
-	int raw;
-	int flows;
-	int flow;     /* the next one's turn */
-	uint16_t sum; /* IPv4: of a datagram whose source port is 0 */
-	struct datagram d[BURST];
-};
-
-/* What the raw socket would hear is the other one's. */
-static void hear_nothing(int fd)
-{
-	struct sock_filter none = { .code = BPF_RET | BPF_K };
-	struct sock_fprog f = { .len = 1, .filter = &none };
-
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &f, sizeof(f)))
-		die("SO_ATTACH_FILTER");
-}
-
-static uint32_t sum_of(const void *p, size_t len)
-{
-	const uint16_t *w = p;
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len / 2; i++)
-		sum += w[i];
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
-/* The sum over the pseudo header. IPv6: the kernel's work. */
-static uint32_t pseudo_sum(const struct sender *s)
-{
-	struct sockaddr_in own, peer;
-	socklen_t len = sizeof(own);
-
-	if (getsockname(s->fd, (struct sockaddr *)&own, &len))
-		die("getsockname");
-	len = sizeof(peer);
-	if (getpeername(s->fd, (struct sockaddr *)&peer, &len))
-		die("getpeername");
-	return sum_of(&own.sin_addr, 4) + sum_of(&peer.sin_addr, 4) + htons(IPPROTO_UDP) +
-	       htons(sizeof(struct datagram));
-}
-
-static void open_raw(struct sender *s, const char *addr, int port)
-{
-	int six = !!strchr(addr, ':'), at = offsetof(struct datagram, sum);
-
-	s->raw = bound(SOCK_RAW, addr, 0, 0, 0);
-	hear_nothing(s->raw);
-	if (six && setsockopt(s->raw, IPPROTO_IPV6, IPV6_CHECKSUM, &at, sizeof(at)))
-		die("IPV6_CHECKSUM");
-	for (int i = 0; i < BURST; i++) {
-		s->d[i].dport = htons((uint16_t)port);
-		s->d[i].len = htons(sizeof(struct datagram));
-		s->d[i].data[0] = 'D';
-	}
-	if (!six)
-		s->sum = fold(pseudo_sum(s) + sum_of(&s->d[0], sizeof(s->d[0])));
-}
-
-/* One burst, whose last datagram alone is answered. */
-static void burst(struct sender *s)
+/* One burst; `fds` are used in turn from `flow` on. Only the last datagram is answered. */
+static void send_burst(const int *fds, int flow, int flows)
 {
 	static char data[PAYLOAD] = { 'D' }, last[PAYLOAD] = { 'L' };
-	struct iovec iov[BURST];
+	struct iovec iov[2] = { { data, PAYLOAD }, { last, PAYLOAD } };
 	struct mmsghdr msgs[BURST];
-	char back[PAYLOAD];
 
-	for (int i = 0; i < BURST - 1; i++) {
-		iov[i] = (struct iovec){ data, sizeof(data) };
-		msgs[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
-		if (s->flows == 1)
-			continue;
-		s->d[i].sport = htons((uint16_t)(FIRST_PORT + 1 + s->flow));
-		s->d[i].sum = (uint16_t)~fold((uint32_t)s->sum + s->d[i].sport);
-		s->flow = (s->flow + 1) % (s->flows - 1);
-		iov[i] = (struct iovec){ &s->d[i], sizeof(s->d[i]) };
+	for (int i = 0; i < BURST; i++)
+		msgs[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &iov[i == BURST - 1], .msg_iovlen = 1 };
+	if (flows == 1) {
+		if (sendmmsg(fds[0], msgs, BURST, 0) != BURST)
+			die("sendmmsg");
+		return;
 	}
-	if (sendmmsg(s->flows == 1 ? s->fd : s->raw, msgs, BURST - 1, 0) != BURST - 1)
-		die("sendmmsg");
-	if (send(s->fd, last, sizeof(last), 0) < 0)
-		die("send");
-	if (recv(s->fd, back, sizeof(back), 0) < 0)
-		die("a burst was not answered");
+	for (int i = 0; i < BURST; i++)
+		if (send(fds[(flow + i) % flows], i == BURST - 1 ? last : data, PAYLOAD, 0) < 0)
+			die("send");
 }
 
+/* Sends bursts and waits for the answer to each burst's last datagram. */
 static double run_udp(const char *addr, int port, long n, int flows)
 {
-	static struct sender s;
-	struct timeval limit = { .tv_sec = 5 };
+	int *fds = calloc((size_t)flows, sizeof(int));
+	char buf[PAYLOAD] = { 'L' }, back[PAYLOAD];
 	uint64_t started;
 	long sent = 0;
 
-	/* The same ports in every run: flows of the last one are met again. */
-	s.fd = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT);
-	s.flows = flows;
-	setsockopt(s.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (flows > 1)
-		open_raw(&s, addr, port);
-	/* Every flow is there before the clock runs. */
-	for (int i = 0; i < flows; i += BURST - 1)
-		burst(&s);
+	for (int i = 0; i < flows; i++) {
+		struct timeval limit = { .tv_sec = 5 };
+
+		/* The same ports in every run: flows of the last one are met again. */
+		fds[i] = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		/* Every flow is there before the clock runs. */
+		if (send(fds[i], buf, sizeof(buf), 0) < 0 ||
+		    recv(fds[i], back, sizeof(back), 0) < 0)
+			die("first datagram");
+	}
 	started = now_ns();
-	for (; sent < n; sent += BURST)
-		burst(&s);
+	for (int flow = 0; sent < n; flow = (flow + BURST) % flows, sent += BURST) {
+		send_burst(fds, flow, flows);
+		if (recv(fds[(flow + BURST - 1) % flows], back, sizeof(back), 0) < 0)
+			die("a burst was not answered");
+	}
 	return (double)(now_ns() - started) / (double)sent;
 }
 

@@ -397,11 +397,6 @@ static __noinline long c25_probe_port(__u32 i, struct c25_probe *pr)
 	return 1;
 }
 
-static long c25_probe_next(__u32 i, struct c25_probe *pr)
-{
-	return c25_probe_port(i + 1, pr);
-}
-
 /* One client port gets one port here towards every destination, where that is free (RFC 4787). */
 static __always_inline __u32 c25_port_hash(const struct c25_tuple *t)
 {
@@ -470,9 +465,9 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 	struct c25_probe pr = { .skb = skb };
 	struct c25_tick *tick = c25_clock();
 	struct c25_flow *f, *other = NULL;
-	__u32 peer = b->peer, *held;
+	__u32 *held;
 
-	held = bpf_map_lookup_elem(&c25_held, &peer);
+	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
 		return NULL;
 	b->reason = C25_REASON_QUOTA;
@@ -489,8 +484,11 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 	pr.start = c25_port_hash(&p->t);
 	pr.step = 1 + (pr.start >> 20);
 	pr.start %= c25_nat_hi - c25_nat_lo + 1;
-	if (!c25_probe_port(0, &pr))
-		bpf_loop(C25_PORT_PROBES, c25_probe_next, &pr, 0);
+	/* Mostly the first one is free. */
+	if (!c25_probe_port(0, &pr)) {
+		pr.start += pr.step;
+		bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
+	}
 	if (!pr.found && p->t.proto == IPPROTO_TCP)
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
 	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;

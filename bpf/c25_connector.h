@@ -36,6 +36,15 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	}
 }
 
+/* Ends a flow whose mapping is gone; non-zero: it was. */
+static __noinline int c25_flow_orphaned(struct c25_flow *f)
+{
+	if (c25_flow_mapping(f))
+		return 0;
+	c25_flow_end(f, c25_index_slot(&f->out, C25_OUT) - 1);
+	return 1;
+}
+
 /* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
  * `e`. */
 static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
@@ -59,8 +68,15 @@ static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const s
 	b.app = m->app;
 	f = c25_flow_make(skb, p, &b);
 	e->reason = b.reason;
-	if (f)
-		m->last_seen = f->last_seen;
+	if (!f)
+		return NULL;
+	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
+	 */
+	if (c25_flow_orphaned(f)) {
+		e->reason = C25_REASON_NO_MAPPING;
+		return NULL;
+	}
+	m->last_seen = f->last_seen;
 	return f;
 }
 
@@ -98,7 +114,7 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		if (!f)
 			return c25_refuse_peer(skb, l2, p, o, &e);
 	} else if (f->uplink != way->ifindex) {
-		f->state = C25_FLOW_REVOKED;
+		c25_flow_revoke(f);
 		/* Established connections do not believe errors. */
 		if (p->t.proto == IPPROTO_TCP)
 			return c25_reset_peer(skb, l2, p, peer, C25_REASON_REROUTED);
@@ -239,17 +255,16 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	f = c25_index_near(&p->t, C25_BACK, &slot);
-	if (!f || !(c25_flow_lives(f) || f->state == C25_FLOW_REVOKED))
+	/* Also of a flow that was revoked: the host answers that nobody is there. */
+	if (!f || !c25_flow_lives(f))
 		return c25_pass(skb, l2,
 				c25_has_ports(&p->t) || c25_is_echo(&p->t) ? C25_REASON_NO_FLOW :
 									     C25_REASON_PASS);
-	if (f->state == C25_FLOW_REVOKED)
-		return c25_drop(skb, l2, p, C25_REASON_REVOKED);
 	if (p->ttl <= 1)
-		return c25_drop(skb, l2, p, C25_REASON_TTL);
+		return c25_refuse_uplink(skb, l2, p, C25_REASON_TTL, 0);
 	/* A redirected packet passes no check of the kernel's. */
 	if (bytes > o->mtu && c25_too_long(skb, l2, p, o))
-		return c25_refuse_uplink(skb, l2, p, o->mtu);
+		return c25_refuse_uplink(skb, l2, p, C25_REASON_TOO_BIG, o->mtu);
 
 	ports = c25_has_ports(&f->out) ? c25_ports(p->t.sport, f->out.sport) :
 					 c25_ports(f->out.sport, 0);

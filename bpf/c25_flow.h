@@ -98,14 +98,35 @@ static __always_inline struct c25_mapping *c25_flow_mapping(const struct c25_flo
 	return bpf_map_lookup_elem(&c25_mappings, &k);
 }
 
+/* Unless it has become another meanwhile: what the sweep or the controller ended stays ended. */
+static __always_inline int c25_flow_turn(struct c25_flow *f, __u32 from, __u32 to)
+{
+	return __sync_val_compare_and_swap(&f->state, from, to) == from;
+}
+
+/* Packets turn a flow at most this often while it is ended. */
+#define C25_END_TRIES 4
+
+static __always_inline int c25_flow_turn_ended(struct c25_flow *f)
+{
+	for (int i = 0; i < C25_END_TRIES; i++) {
+		__u32 state = *(volatile __u32 *)&f->state;
+
+		if (state == C25_FLOW_FREE || state == C25_FLOW_ENDED)
+			return 0;
+		if (c25_flow_turn(f, state, C25_FLOW_ENDED))
+			return 1;
+	}
+	return 0;
+}
+
 /* Non-zero: this call ended it. */
 static __always_inline int c25_flow_end(struct c25_flow *f, __u32 slot)
 {
-	__u32 state = f->state, peer = f->peer, *held;
+	__u32 peer = f->peer, *held;
 	struct c25_mapping *m;
 
-	if (state == C25_FLOW_FREE || state == C25_FLOW_ENDED ||
-	    __sync_val_compare_and_swap(&f->state, state, C25_FLOW_ENDED) != state)
+	if (!c25_flow_turn_ended(f))
 		return 0;
 	c25_index_del(&f->out, C25_OUT, slot);
 	c25_index_del(&f->in, C25_BACK, slot);
@@ -123,28 +144,39 @@ static __always_inline int c25_flow_end(struct c25_flow *f, __u32 slot)
 	return 1;
 }
 
+/* The next sweep ends it. */
+static __always_inline void c25_flow_revoke(struct c25_flow *f)
+{
+	__u32 state = *(volatile __u32 *)&f->state;
+
+	if (state != C25_FLOW_FREE && state != C25_FLOW_ENDED)
+		c25_flow_turn(f, state, C25_FLOW_REVOKED);
+}
+
 /* A packet of the flow: counters, state, and once a second the stamps. */
 static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_pkt *p,
 					   const int dir, __u32 bytes)
 {
 	struct c25_tick *tick = c25_clock();
+	__u32 state = f->state;
 
 	__sync_fetch_and_add(&f->count[dir].packets, 1);
 	__sync_fetch_and_add(&f->count[dir].bytes, bytes);
 	if (p->t.proto == IPPROTO_TCP) {
 		if (dir == C25_OUT && (p->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-		    f->state == C25_FLOW_CLOSING) {
+		    state == C25_FLOW_CLOSING) {
 			/* The client uses its port anew. */
 			f->tcp_flags[C25_OUT] = f->tcp_flags[C25_BACK] = 0;
-			f->state = C25_FLOW_NEW;
+			c25_flow_turn(f, state, C25_FLOW_NEW);
 		}
 		if (p->tcp & ~f->tcp_flags[dir])
 			f->tcp_flags[dir] |= p->tcp;
 	}
-	if (p->tcp & (TCP_FIN | TCP_RST) && f->state != C25_FLOW_CLOSING)
-		f->state = C25_FLOW_CLOSING;
-	else if (dir == C25_BACK && f->state == C25_FLOW_NEW)
-		f->state = C25_FLOW_ESTABLISHED;
+	if (p->tcp & (TCP_FIN | TCP_RST) &&
+	    (state == C25_FLOW_NEW || state == C25_FLOW_ESTABLISHED))
+		c25_flow_turn(f, state, C25_FLOW_CLOSING);
+	else if (dir == C25_BACK && state == C25_FLOW_NEW)
+		c25_flow_turn(f, state, C25_FLOW_ESTABLISHED);
 	if (tick && f->last_seen != tick->now) {
 		f->last_seen = tick->now;
 		if (dir == C25_OUT) {
@@ -156,13 +188,25 @@ static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_
 	}
 }
 
+/* Both ends have said that they are done. */
+static __always_inline int c25_flow_closed(const struct c25_flow *f)
+{
+	__u8 both = f->tcp_flags[C25_OUT] & f->tcp_flags[C25_BACK];
+	__u8 any = f->tcp_flags[C25_OUT] | f->tcp_flags[C25_BACK];
+
+	return f->out.proto == IPPROTO_TCP && f->state == C25_FLOW_CLOSING &&
+	       (both & TCP_FIN || any & TCP_RST);
+}
+
 /* Idle seconds that a flow may live. */
 static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
 {
 	switch (f->out.proto) {
 	case IPPROTO_TCP:
-		/* Both sides have answered the other, and neither has closed. */
-		if (f->state == C25_FLOW_ESTABLISHED && f->tcp_flags[C25_OUT] & TCP_ACK)
+		/* Both sides have answered the other, and not both have closed (RFC 7857, 2.1): the
+		 * one that has may wait long for what the other still sends. */
+		if (f->tcp_flags[C25_OUT] & TCP_ACK && f->tcp_flags[C25_BACK] &&
+		    !c25_flow_closed(f))
 			return C25_TCP_ESTABLISHED;
 		return C25_TCP_TRANSITORY;
 	case IPPROTO_UDP:
@@ -175,18 +219,22 @@ static __always_inline __u64 c25_flow_limit(const struct c25_flow *f)
 	}
 }
 
-/* Whether the uplink still has the address that the flow uses. */
+/* Whether the uplink still has the address that the flow uses, and the range its port. */
 static __always_inline int c25_flow_homed(const struct c25_flow *f)
 {
 	__u32 ifindex = f->uplink;
 	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
+
+	if ((c25_has_ports(&f->in) && !c25_nat_port(f->in.dport)) ||
+	    (c25_is_echo(&f->in) && !c25_nat_port(f->in.sport)))
+		return 0;
 
 	return dev && c25_addr_eq(c25_pick(!c25_addr_is4(&f->in.dst), &dev->addr4, &dev->addr6),
 				  &f->in.dst);
 }
 
 /* The free slots are a stack, whose head's upper half counts what happened to it: a head that looks
- * the same is the same. Only the sweep puts back; every CPU takes. */
+ * the same is the same. */
 #define C25_STACK_TRIES 8
 
 static __always_inline void c25_slot_put(struct c25_tick *t, struct c25_flow *f, __u32 slot)
@@ -335,6 +383,7 @@ struct c25_probe {
 	__u32 step;
 	__u32 found;
 	__u32 taken; /* no ports to choose from, and the addresses are another flow's */
+	__u32 shown; /* another CPU may have found the slot meanwhile */
 };
 
 static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
@@ -342,16 +391,6 @@ static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
 	__u32 range = c25_nat_hi - c25_nat_lo + 1;
 
 	return bpf_htons(c25_nat_lo + (pr->start + i * pr->step) % range);
-}
-
-/* Both ends have said that they are done. */
-static __always_inline int c25_flow_closed(const struct c25_flow *f)
-{
-	__u8 both = f->tcp_flags[C25_OUT] & f->tcp_flags[C25_BACK];
-	__u8 any = f->tcp_flags[C25_OUT] | f->tcp_flags[C25_BACK];
-
-	return f->out.proto == IPPROTO_TCP && f->state == C25_FLOW_CLOSING &&
-	       (both & TCP_FIN || any & TCP_RST);
 }
 
 /* No port is free: one whose connection is over is used again before its time (RFC 6191). */
@@ -390,6 +429,7 @@ static __noinline long c25_probe_port(__u32 i, struct c25_probe *pr)
 	/* The dearer question last. */
 	if (!err && c25_port_taken(pr->skb, &f->in)) {
 		c25_index_del(&f->in, C25_BACK, slot);
+		pr->shown = 1;
 		return 0;
 	}
 	pr->found = !err;
@@ -456,8 +496,9 @@ static __always_inline long c25_flow_enter(struct c25_flow *f, __u64 slot, struc
 }
 
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot
- * without a port, or without being the first, goes through ENDED like any other.
+ * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot that
+ * was never in the index is free at once, or refused flows would fill the table; any other goes
+ * through ENDED.
  */
 static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
 						 struct c25_birth *b)
@@ -493,7 +534,10 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
 	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
-		f->state = C25_FLOW_ENDED;
+		if (pr.shown)
+			f->state = C25_FLOW_ENDED;
+		else
+			c25_slot_put(tick, f, pr.slot);
 		return NULL;
 	}
 	__sync_fetch_and_add(held, 1);

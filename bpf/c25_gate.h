@@ -103,7 +103,7 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 
 	if (c25_is_error(p))
 		return c25_connector_error_out(skb, l2, p, peer);
-	if (p->frag == C25_FRAG_LATER)
+	if (p->frag == C25_FRAG_LATER && p->t.proto != IPPROTO_AH)
 		return c25_frag_later_out(skb, l2, p, peer);
 	if (!found) {
 		c25_icmp_filtered(&e, p->v6);

@@ -226,20 +226,24 @@ __noinline int c25_refuse_peer(struct __sk_buff *skb, __u32 l2, const struct c25
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }
 
-/* Connector: tells the sender of a packet from the uplink how much the overlay carries. */
+/* Connector: tells the sender of a packet from the uplink that it went too far, or how much the
+ * overlay carries: from the address it sent to, as the packet goes no further. */
 __noinline int c25_refuse_uplink(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				 __u32 mtu)
+				 __u32 reason, __u32 mtu)
 {
 	struct c25_icmp e = { 0 };
 	struct ethhdr was = { 0 };
 
 	if (!p)
 		return TC_ACT_SHOT;
-	c25_count(skb, l2, C25_REASON_TOO_BIG);
-	c25_tell(C25_EVENT_DROP, C25_REASON_TOO_BIG, &p->t, 0);
+	c25_count(skb, l2, reason);
+	c25_tell(C25_EVENT_DROP, reason, &p->t, 0);
 	if (!c25_icmp_wanted(p) || (l2 && bpf_skb_load_bytes(skb, 0, &was, sizeof(was))))
 		return TC_ACT_SHOT;
-	c25_icmp_too_big(&e, p->v6, mtu);
+	if (reason == C25_REASON_TOO_BIG)
+		c25_icmp_too_big(&e, p->v6, mtu);
+	else
+		c25_icmp_expired(&e, p->v6);
 	if (c25_icmp_make(skb, l2, p, &e, &p->t.dst))
 		return TC_ACT_SHOT;
 	if (l2 && c25_set_macs(skb, was.h_dest, was.h_source))

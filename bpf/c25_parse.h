@@ -180,7 +180,8 @@ static __always_inline const struct c25_addr *c25_pick(int v6, const struct c25_
 }
 
 /*
- * Walks IPv6 extension headers from `off`. Returns the L4 offset in the low 16 bits, then the
+ * Walks IPv6 extension headers from `off`. An authentication header counts as a protocol: what
+ * stands behind it cannot be translated. Returns the L4 offset in the low 16 bits, then the
  * protocol and enum c25_frag; 0 where the chain is cut short or too long.
  */
 __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
@@ -190,7 +191,7 @@ __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
 
 	for (int i = 0; i < C25_MAX_EXT; i++) {
 		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
-		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_AH && proto != IPPROTO_DSTOPTS)
+		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_DSTOPTS)
 			return (off & C25_L4_MASK) | proto << 16 | frag << 24;
 		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
 			return 0;
@@ -203,8 +204,6 @@ __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
 			if (field & 1)
 				frag = C25_FRAG_FIRST;
 			off += 8;
-		} else if (proto == IPPROTO_AH) {
-			off += (h[1] + 2) * 4;
 		} else {
 			off += (h[1] + 1) * 8;
 		}

@@ -104,8 +104,7 @@ __noinline long c25_reset_make(struct __sk_buff *skb, __u32 l2, const struct c25
 	if (!p)
 		return -1;
 	ip_len = p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	/* The checksum of a device stays at its offset: options and extension headers cannot go. */
-	if (p->t.proto != IPPROTO_TCP || p->tcp & TCP_RST || p->frag || p->l4 != l2 + ip_len ||
+	if (p->t.proto != IPPROTO_TCP || p->tcp & TCP_RST || p->frag || p->l4 < l2 + ip_len ||
 	    bpf_skb_load_bytes(skb, p->l4, &h, sizeof(h)))
 		return -1;
 	next = bpf_htonl(bpf_ntohl(h.seq) + c25_segment_len(skb, l2, p, &h));
@@ -117,7 +116,12 @@ __noinline long c25_reset_make(struct __sk_buff *skb, __u32 l2, const struct c25
 	h.window = h.check = h.urgent = 0;
 	partial = c25_is_partial(skb, p);
 	/* Also undoes GSO. */
-	if (bpf_skb_change_tail(skb, l2 + ip_len + sizeof(h), 0))
+	if (bpf_skb_change_tail(skb, p->l4 + sizeof(h), 0))
+		return -1;
+	/* Options and extension headers go; what is behind them stays in its place, which a device
+	 * that is to fill in the checksum knows by. */
+	if (p->l4 > l2 + ip_len &&
+	    bpf_skb_adjust_room(skb, (int)(l2 + ip_len) - (int)p->l4, BPF_ADJ_ROOM_NET, 0))
 		return -1;
 	return p->v6 ? c25_reset_write6(skb, l2, p, &h, partial) :
 		       c25_reset_write4(skb, l2, p, &h, partial);

@@ -2,7 +2,8 @@
 # Runs test programs one after another and ends with "N passed, N failed[, N skipped]".
 #
 # A program is a Criterion binary or a script that writes TAP. Its exit code is trusted over its
-# words: one that fails without naming a failed test counts as one failure.
+# words: one that fails without naming a failed test counts as one failure. One that does not end
+# in TEST_SECONDS (600) is ended: by SIGKILL, which alone reaches the first process of a PID namespace.
 set -u
 
 passed=0 failed=0 skipped=0
@@ -23,8 +24,8 @@ trap interrupted INT TERM
 for test in "$@"; do
 	started=$(date +%s)
 	case $test in
-	*.sh) bash "$test" >"$out" 2>&1 & ;;
-	*) "$test" --tap=- -j2 >"$out" 2>&1 & ;;
+	*.sh) timeout -k 2 "${TEST_SECONDS:-600}" bash "$test" >"$out" 2>&1 & ;;
+	*) timeout -k 2 "${TEST_SECONDS:-600}" "$test" --tap=- -j2 >"$out" 2>&1 & ;;
 	esac
 	child=$!
 	wait "$child"

@@ -29,10 +29,12 @@ struct lease {
 	struct c25_addr transit;
 	struct c25_addr real;
 	enum c25_lease_state state; /* PENDING or LIVE; set by the controller */
-	uint32_t app;  /* id in c25_apps; set by the controller when the domain moves */
-	uint32_t peer; /* index in c25_peers of the connector; set by the controller */
+	uint32_t app;     /* id in c25_apps; set by the controller when the domain moves */
+	uint32_t peer;    /* index in c25_peers of the connector; set by the controller */
+	uint32_t standby; /* of another one whose packets c25_transit accepts; by the controller */
 	uint64_t lent;
 	uint64_t expires;
+	bool restored; /* an earlier run may have told connectors of it that it no longer names */
 	struct registration *registration; /* the registrar's own; NULL: none */
 	UT_hash_handle by_pair;
 	char domain[]; /* lower case, no last dot */
@@ -70,6 +72,12 @@ void lease_end(struct lease_table *t, struct lease *l, uint64_t now);
  * table is full or no pool covers its addresses. */
 int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
 		  const struct c25_lease *record, uint64_t now);
+
+/* Why no lease can be made of a record, NULL: one can. */
+const char *lease_record_fault(const struct c25_addr *magic, const struct c25_lease *record);
+
+/* Keep a magic address that is not lent out of its pool until then. 0, -EEXIST, -ENOMEM. */
+int lease_rest(struct lease_table *t, const struct c25_addr *magic, uint64_t until);
 
 /* What c25_lease is to hold for it. */
 struct c25_lease lease_record(const struct lease *l);

@@ -12,6 +12,7 @@
 
 static enum log_level log_upto = LOG_INFO;
 static bool log_json;
+static uint64_t dropped;
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",
@@ -32,6 +33,11 @@ int log_level_parse(const char *text)
 		if (!strcmp(text, level_names[i]))
 			return i;
 	return -EINVAL;
+}
+
+uint64_t log_dropped(void)
+{
+	return dropped;
 }
 
 bool log_enabled(enum log_level level)
@@ -80,8 +86,8 @@ static void log_line(enum log_level level, const char *message)
 		n = snprintf(line, sizeof(line), "conn25: %s: %s\n", level_names[level], text);
 	}
 	/* A full or closed log must not stop the daemon. */
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
-		return;
+	if (write(STDERR_FILENO, line, (size_t)n) != n)
+		dropped++;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)

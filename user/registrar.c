@@ -6,124 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void waits_init(struct registrar_wait *head)
-{
-	head->prev = head->next = head;
-}
-
-bool waits_empty(const struct registrar_wait *head)
-{
-	return head->next == head;
-}
-
-static void waits_add(struct registrar_wait *head, struct registrar_wait *w)
-{
-	w->prev = head->prev;
-	w->next = head;
-	head->prev->next = w;
-	head->prev = w;
-}
-
-static void waits_del(struct registrar_wait *w)
-{
-	w->prev->next = w->next;
-	w->next->prev = w->prev;
-	w->prev = w->next = NULL;
-}
-
-static void waits_move(struct registrar_wait *to, struct registrar_wait *from, uint64_t until)
-{
-	while (!waits_empty(from) && from->next->deadline <= until) {
-		struct registrar_wait *w = from->next;
-
-		waits_del(w);
-		waits_add(to, w);
-	}
-}
-
-static void waits_tell(struct registrar_wait *head, struct lease *l, enum registrar_outcome outcome,
-		       int code)
-{
-	while (!waits_empty(head)) {
-		struct registrar_wait *w = head->next;
-
-		waits_del(w);
-		w->settled(w, l, outcome, code);
-	}
-}
-
-void batch_enter(struct registrar *r, struct batch *b, const struct registration *reg)
-{
-	b->reg = reg;
-	b->outer = r->batches;
-	waits_init(&b->waits);
-	r->batches = b;
-}
-
-bool batch_leave(struct registrar *r, const struct batch *b)
-{
-	r->batches = b->outer;
-	return b->reg != NULL;
-}
-
-/* registrar_release() empties the batch when a callback ends the lease meanwhile. */
-bool registration_settle(struct registrar *r, struct registration *reg,
-			 enum registrar_outcome outcome, int code, uint64_t until)
-{
-	struct batch batch;
-
-	batch_enter(r, &batch, reg);
-	waits_move(&batch.waits, &reg->waits, until);
-	if (waits_empty(&reg->waits))
-		link_del(&reg->waiting);
-	waits_tell(&batch.waits, reg->lease, outcome, code);
-	return batch_leave(r, &batch);
-}
-
-/* Into its place among those who wait; nearly always the last one. */
-static void watch(struct registrar *r, struct registration *reg)
-{
-	struct link *at = &r->waiting;
-
-	reg->due = reg->waits.next->deadline;
-	link_del(&reg->waiting);
-	while (at->prev != &r->waiting &&
-	       LINK_OF(at->prev, struct registration, waiting)->due > reg->due)
-		at = at->prev;
-	link_add(at, &reg->waiting);
-	if (r->due > reg->due)
-		r->due = reg->due;
-}
-
-static void expire(struct registrar *r)
-{
-	while (!link_empty(&r->waiting)) {
-		struct registration *reg = LINK_OF(r->waiting.next, struct registration, waiting);
-
-		if (reg->due > r->now)
-			return;
-		link_del(&reg->waiting);
-		if (!registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, r->now))
-			continue;
-		if (!waits_empty(&reg->waits))
-			watch(r, reg);
-		else
-			quest_unwatched(reg);
-	}
-}
-
-static void enter(struct registrar *r, uint64_t now)
-{
-	r->busy++;
-	if (r->now < now)
-		r->now = now;
-}
-
-static void leave(struct registrar *r)
-{
-	r->busy--;
-}
-
 int registrar_new(struct registrar **out, const struct registrar_ops *ops, void *ctx,
 		  uint64_t answer_timeout)
 {
@@ -138,6 +20,10 @@ int registrar_new(struct registrar **out, const struct registrar_ops *ops, void 
 	link_init(&r->waiting);
 	link_init(&r->again);
 	link_init(&r->parked);
+	link_init(&r->ready);
+	link_init(&r->soon);
+	link_init(&r->later);
+	link_init(&r->bare);
 	*out = r;
 	return 0;
 }
@@ -172,6 +58,8 @@ static struct registration *registration_make(struct registrar *r, struct lease 
 	link_init(&reg->held);
 	link_init(&reg->waiting);
 	link_init(&reg->again);
+	link_init(&reg->standing);
+	link_init(&reg->seeking);
 	link_init(&reg->tickets);
 	waits_init(&reg->waits);
 	HASH_ADD_KEYPTR(hh, r->registrations, &l->transit, sizeof(l->transit), reg);
@@ -188,21 +76,33 @@ static void set_candidates(struct registrar *r, struct registration *reg,
 {
 	struct conn *old[REGISTRAR_MAX_CONNECTORS];
 	size_t n_old = reg->n_candidates;
-	uint32_t tried = reg->tried;
+	uint32_t tried = reg->tried, refusers = reg->refusers;
 
 	memcpy(old, reg->candidates, sizeof(old));
 	reg->n_candidates = 0;
-	reg->tried = 0;
+	reg->tried = reg->refusers = 0;
 	for (size_t i = 0; i < n && reg->n_candidates < REGISTRAR_MAX_CONNECTORS; i++) {
 		struct conn *c = conn_get(r, connectors[i]);
 
 		if (c && !quest_is_candidate(reg, c))
 			reg->candidates[reg->n_candidates++] = c;
 	}
-	for (size_t i = 0; i < reg->n_candidates; i++)
-		for (size_t j = 0; j < n_old; j++)
-			if (reg->candidates[i] == old[j] && (tried & UINT32_C(1) << j))
-				reg->tried |= UINT32_C(1) << i;
+	for (size_t i = 0; i < reg->n_candidates; i++) {
+		for (size_t j = 0; j < n_old; j++) {
+			if (reg->candidates[i] != old[j])
+				continue;
+			reg->tried |= (tried >> j & 1) << i;
+			reg->refusers |= (refusers >> j & 1) << i;
+		}
+	}
+	standby_check(r, reg);
+}
+
+/* Its connector does not answer, but replies to its packets come: as good as a live one. */
+static bool still_forwards(struct registrar *r, const struct registration *reg)
+{
+	return reg->home && !reg->home->healthy &&
+	       r->ops->forwards(r->ctx, reg->lease, REGISTRAR_SILENT);
 }
 
 /* One more waits: a quest that nobody waited for becomes urgent. */
@@ -229,14 +129,14 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 	struct registration *reg;
 	bool first, held;
 
-	enter(r, now);
+	registrar_enter(r, now);
 	w->prev = w->next = NULL;
 	w->deadline = r->now + r->answer_timeout;
 	reg = registration_make(r, l);
 	if (!reg || reg->ended)
 		goto no_connector;
 	set_candidates(r, reg, connectors, n);
-	held = registrar_holds(l);
+	held = registrar_holds(l) || still_forwards(r, reg);
 	if (held && (!n || quest_is_candidate(reg, reg->home))) {
 		w->settled(w, l, REGISTRAR_OK, 0);
 		goto done;
@@ -248,7 +148,7 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 	first = waits_empty(&reg->waits);
 	waits_add(&reg->waits, w);
 	if (first)
-		watch(r, reg);
+		registration_watch(r, reg);
 	join(r, reg, first);
 	r->due = r->now;
 	goto done;
@@ -256,13 +156,12 @@ void registrar_want(struct registrar *r, struct lease *l, const uint32_t *connec
 no_connector:
 	w->settled(w, l, REGISTRAR_TIMED_OUT, 0);
 done:
-	leave(r);
+	registrar_leave(r);
 }
 
 void registrar_forget(struct registrar *r, struct registrar_wait *w)
 {
-	if (w->prev)
-		waits_del(w);
+	waits_forget(w);
 }
 
 void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *connectors,
@@ -272,11 +171,12 @@ void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *
 
 	if (!reg || reg->ended)
 		return;
-	enter(r, now);
+	registrar_enter(r, now);
+	reg->refusers = 0;
 	set_candidates(r, reg, connectors, n);
 	if (!reg->quest && reg->home && !quest_is_candidate(reg, reg->home))
 		quest_begin(r, reg, NULL);
-	leave(r);
+	registrar_leave(r);
 }
 
 int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector)
@@ -301,6 +201,21 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector)
 	return 0;
 }
 
+void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t connector)
+{
+	struct registration *reg = l->registration;
+	struct conn *c;
+
+	if (!reg || !reg->home || reg->home->index == connector || reg->standby || reg->told)
+		return;
+	c = conn_get(r, connector);
+	if (!c)
+		return;
+	/* Unless it is told before that goes out. */
+	conn_release(c, &l->transit);
+	standby_tell(r, reg, c);
+}
+
 void registrar_release(struct registrar *r, struct lease *l)
 {
 	struct registration *reg = l->registration;
@@ -320,6 +235,8 @@ void registrar_release(struct registrar *r, struct lease *l)
 	waits_move(&waits, &reg->waits, NEVER);
 	if (reg->home)
 		conn_release(reg->home, &l->transit);
+	if (reg->standby)
+		conn_release(reg->standby, &l->transit);
 	while (!link_empty(&reg->tickets)) {
 		struct ticket *t = LINK_OF(reg->tickets.next, struct ticket, of_reg);
 
@@ -332,6 +249,8 @@ void registrar_release(struct registrar *r, struct lease *l)
 	link_del(&reg->held);
 	link_del(&reg->waiting);
 	link_del(&reg->again);
+	link_del(&reg->standing);
+	link_del(&reg->seeking);
 	HASH_DELETE(hh, r->registrations, reg);
 	waits_tell(&waits, l, REGISTRAR_TIMED_OUT, 0);
 	l->registration = NULL;
@@ -340,71 +259,13 @@ void registrar_release(struct registrar *r, struct lease *l)
 	r->busy--;
 }
 
-static void tell_again(struct registrar *r, struct registration *reg)
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit)
 {
-	reg->confirmed = false;
-	quest_begin(r, reg, reg->home);
-	link_del(&reg->at);
-	link_add(&reg->home->urgent, &reg->at);
-}
+	struct conn *c = conn_get(r, connector);
 
-void registrar_changed(struct registrar *r, struct lease *l, uint64_t now)
-{
-	struct registration *reg = l->registration;
-
-	enter(r, now);
-	if (reg && !reg->ended && reg->home && !reg->quest)
-		tell_again(r, reg);
-	leave(r);
-}
-
-/* Told again a moment ago: once more when its time has come. */
-static void again_later(struct registrar *r, struct registration *reg)
-{
-	struct link *at = &r->again;
-
-	reg->again_asked = r->now;
-	if (!link_empty(&reg->again))
-		return;
-	while (at->prev != &r->again &&
-	       LINK_OF(at->prev, struct registration, again)->again_at > reg->again_at)
-		at = at->prev;
-	link_add(at, &reg->again);
-	if (r->due > reg->again_at)
-		r->due = reg->again_at;
-}
-
-void registrar_again(struct registrar *r, struct lease *l, uint64_t now)
-{
-	struct registration *reg = l->registration;
-
-	enter(r, now);
-	if (reg && !reg->ended && reg->home && !reg->quest) {
-		if (r->now >= reg->again_at) {
-			link_del(&reg->again);
-			reg->again_at = r->now + AGAIN_MS;
-			tell_again(r, reg);
-		} else {
-			again_later(r, reg);
-		}
-	}
-	leave(r);
-}
-
-/* Unless its home has agreed to it since. */
-static void again_tick(struct registrar *r)
-{
-	while (!link_empty(&r->again)) {
-		struct registration *reg = LINK_OF(r->again.next, struct registration, again);
-
-		if (reg->again_at > r->now)
-			return;
-		link_del(&reg->again);
-		if (!reg->home || reg->quest || reg->agreed > reg->again_asked)
-			continue;
-		reg->again_at = r->now + AGAIN_MS;
-		tell_again(r, reg);
-	}
+	if (c)
+		conn_release(c, transit);
+	r->due = r->now;
 }
 
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
@@ -414,36 +275,37 @@ void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, 
 	struct request *req;
 	bool late = false;
 
-	enter(r, now);
+	registrar_enter(r, now);
 	req = c ? conn_take(c, request, &late) : NULL;
 	if (req && req->n == n)
 		conn_answered(r, c, req, late, codes, epoch);
 	else if (req)
-		conn_failed(r, c, req, late);
-	leave(r);
+		conn_failed(r, c, req, late, REGISTRAR_PRESENT);
+	registrar_leave(r);
 }
 
-void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request, uint64_t now)
+void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request,
+		      enum registrar_failure how, uint64_t now)
 {
 	struct conn *c = conn_find(r, connector);
 	struct request *req;
 	bool late = false;
 
-	enter(r, now);
+	registrar_enter(r, now);
 	req = c ? conn_take(c, request, &late) : NULL;
 	if (req)
-		conn_failed(r, c, req, late);
-	leave(r);
+		conn_failed(r, c, req, late, how);
+	registrar_leave(r);
 }
 
 void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t now)
 {
 	struct conn *c = conn_find(r, connector);
 
-	enter(r, now);
+	registrar_enter(r, now);
 	if (c)
 		conn_drop(r, c);
-	leave(r);
+	registrar_leave(r);
 }
 
 /* Nothing was read meanwhile, so that silence is not the connectors'. */
@@ -459,6 +321,8 @@ static void forgive_stall(struct registrar *r, uint64_t now)
 		if (c->request)
 			c->request->sent += late;
 		c->failing_since += late;
+		if (c->desert_at != NEVER)
+			c->desert_at += late;
 	}
 }
 
@@ -469,12 +333,15 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 	if (r->busy)
 		return r->now;
 	forgive_stall(r, now);
-	enter(r, now);
+	registrar_enter(r, now);
 	r->retry_at = NEVER;
-	expire(r);
+	waits_expire(r);
 	again_tick(r);
+	standby_tick(r);
+	standby_promote(r);
 	HASH_ITER (hh, r->connectors, c, tmp)
 		conn_tick(r, c);
+	standby_promote(r);
 	r->due = r->retry_at;
 	if (r->due == NEVER) {
 		HASH_ITER (hh, r->connectors, c, tmp) {
@@ -497,7 +364,9 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now)
 		if (reg->again_at < r->due)
 			r->due = reg->again_at;
 	}
-	leave(r);
+	if (standby_due(r) < r->due)
+		r->due = standby_due(r);
+	registrar_leave(r);
 	return r->due;
 }
 
@@ -508,10 +377,24 @@ bool registrar_healthy(const struct registrar *r, uint32_t connector)
 	return !c || c->healthy;
 }
 
+enum registrar_failure registrar_failure(const struct registrar *r, uint32_t connector)
+{
+	const struct conn *c = conn_find(r, connector);
+
+	return c ? c->how : REGISTRAR_SILENT;
+}
+
 bool registrar_holds(const struct lease *l)
 {
 	const struct registration *reg = l->registration;
 
 	return reg && !reg->ended && !reg->quest && reg->home &&
 	       (reg->home->healthy || reg->agreed >= reg->home->missed);
+}
+
+uint32_t registrar_standby(const struct lease *l)
+{
+	const struct registration *reg = l->registration;
+
+	return reg && !reg->ended && reg->standby ? reg->standby->index : REGISTRAR_NONE;
 }

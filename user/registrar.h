@@ -7,6 +7,10 @@
  * a time; what comes meanwhile waits and then travels together. A connector that fails or does
  * not answer in its share of the time is left for the next one.
  *
+ * What one connector has agreed to is told to a second one as well, a standby, where there is one:
+ * later, together, and never in front of somebody who waits. When the first one fails, the lease
+ * is granted to its standby at once, without asking, and the first one stands by.
+ *
  * Connectors are named by their index in c25_peers.
  *
  * Nothing is sent but from registrar_tick(): call it once after each batch of the calls below, so
@@ -23,9 +27,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REGISTRAR_MAX_BATCH      2048 /* elements a request, well below 1 MiB of body */
-#define REGISTRAR_MAX_CONNECTORS 16   /* of one app that are tried */
-#define REGISTRAR_HEARTBEAT_MS   2000 /* at least this often while mappings live */
+#define REGISTRAR_MAX_BATCH      2048       /* elements a request, well below 1 MiB of body */
+#define REGISTRAR_MAX_CONNECTORS 16         /* of one app that are tried */
+#define REGISTRAR_HEARTBEAT_MS   2000       /* at least this often while mappings live */
+#define REGISTRAR_NONE           UINT32_MAX /* no connector */
 
 enum registrar_outcome {
 	REGISTRAR_OK,
@@ -41,14 +46,25 @@ struct registrar_wait {
 	uint64_t deadline;
 };
 
+enum registrar_failure {
+	REGISTRAR_SILENT,  /* nothing came from it */
+	REGISTRAR_PRESENT, /* its host answered: refused the connection, or no 200, or unreadable */
+};
+
+/* Nothing of it is kept by pointer. */
+struct registrar_message {
+	struct lease *const *leases;
+	size_t n;                       /* 0: a heartbeat */
+	size_t n_standby;               /* the last so many are to be held for another connector */
+	const struct c25_addr *release; /* transit addresses given back */
+	size_t n_release;
+};
+
 struct registrar_ops {
-	/*
-	 * Send these to `connector`; an empty list is a heartbeat, `release` lists transit
-	 * addresses given back. Nothing is kept by pointer. The transport answers exactly once
-	 * with registrar_reply() or registrar_failed() for `request`, not from within send().
-	 */
-	void (*send)(void *ctx, uint32_t connector, uint64_t request, struct lease *const *leases,
-		     size_t n, const struct c25_addr *release, size_t n_release);
+	/* Send this to `connector`. The transport answers exactly once with registrar_reply() or
+	 * registrar_failed() for `request`, not from within send(). */
+	void (*send)(void *ctx, uint32_t connector, uint64_t request,
+		     const struct registrar_message *msg);
 	/* `request` is given up and must not arrive late: it gives back what may be registered
 	 * again by then. The transport answers for it no more. */
 	void (*cancel)(void *ctx, uint32_t connector, uint64_t request);
@@ -60,6 +76,18 @@ struct registrar_ops {
 	void (*revoked)(void *ctx, struct lease *l, int code);
 	/* The connector became healthy or not. */
 	void (*health)(void *ctx, uint32_t connector, bool healthy);
+	/* These are about to be granted at `connector`, which agreed to them earlier. 0, or a
+	 * negative errno: they are not, and others are asked. Calls nothing. */
+	int (*carry)(void *ctx, uint32_t connector, struct lease *const *leases, size_t n);
+	/* Another connector than the lease's own holds it too now; REGISTRAR_NONE: none does. After
+	 * granted() for a lease in being, it is the one that was its own before. Calls nothing. */
+	void (*standby)(void *ctx, struct lease *l, uint32_t connector);
+	/* Whether the lease is to stay for now with its connector, which fails in the way of `how`,
+	 * as its packets still arrive and are answered. Calls nothing. */
+	bool (*forwards)(void *ctx, const struct lease *l, enum registrar_failure how);
+	/* Whether flows of it stayed with its standby when it moved. Then that one is not replaced.
+	 * Calls nothing. */
+	bool (*keeps)(void *ctx, const struct lease *l);
 };
 
 struct registrar;
@@ -95,9 +123,16 @@ void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *
  * its only candidate until registrar_candidates() or registrar_want(). 0, -EEXIST or -ENOMEM. */
 int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
 
+/* The same: `connector` held it too. To be called before its candidates are set. */
+void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t connector);
+
 /* The lease ends: whoever may hold it is told to release it, with the next request; those who
  * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);
+
+/* `connector` may hold this address since an earlier run: it is told to release it, unless a lease
+ * is registered or to be registered there under it by then. */
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit);
 
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, once a second at
  * most: sooner than that, it waits until then. */
@@ -109,7 +144,8 @@ void registrar_changed(struct registrar *r, struct lease *l, uint64_t now);
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
 		     size_t n, const char *epoch, uint64_t now);
 /* Not reached, not 200, not readable, or refused whole. */
-void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request, uint64_t now);
+void registrar_failed(struct registrar *r, uint32_t connector, uint64_t request,
+		      enum registrar_failure how, uint64_t now);
 
 /* The netmap no longer names this connector: what it holds moves on. */
 void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t now);
@@ -119,7 +155,13 @@ uint64_t registrar_tick(struct registrar *r, uint64_t now);
 
 bool registrar_healthy(const struct registrar *r, uint32_t connector);
 
+/* How its last request that failed did so. */
+enum registrar_failure registrar_failure(const struct registrar *r, uint32_t connector);
+
 /* Whether its connector agreed to it, answers, and need not be told again. */
 bool registrar_holds(const struct lease *l);
+
+/* The second connector that holds it, or REGISTRAR_NONE. */
+uint32_t registrar_standby(const struct lease *l);
 
 #endif

@@ -26,6 +26,10 @@ struct conn *conn_get(struct registrar *r, uint32_t index)
 		link_init(&c->urgent);
 		link_init(&c->quiet);
 		link_init(&c->held);
+		link_init(&c->leaving);
+		link_init(&c->staying);
+		link_init(&c->standing);
+		link_init(&c->standbys);
 		HASH_ADD(hh, r->connectors, index, sizeof(c->index), c);
 		if (!c->hh.tbl) {
 			free(c);
@@ -34,10 +38,10 @@ struct conn *conn_get(struct registrar *r, uint32_t index)
 		c->dropped = true;
 	}
 	if (c->dropped) {
-		c->dropped = c->slow = c->failing = c->deserted = false;
+		c->dropped = c->slow = c->failing = false;
 		c->healthy = true;
 		c->healthy_since = r->now;
-		c->share_due = NEVER;
+		c->share_due = c->desert_at = NEVER;
 		c->backoff = PROBE_MIN_MS;
 	}
 	return c;
@@ -69,6 +73,12 @@ static bool may_leave(const struct registration *reg, const struct conn *c)
 static bool is_current(const struct ticket *t)
 {
 	return t->reg && t->reg->current == t;
+}
+
+/* The same of one that it is to stand by for. */
+static bool is_told(const struct ticket *t)
+{
+	return t->reg && t->reg->told_ticket == t;
 }
 
 /* What stands with this connector and has a better place to go, goes. */
@@ -126,19 +136,23 @@ static void set_healthy(struct registrar *r, struct conn *c)
 	}
 	/* It may take over from others. */
 	HASH_ITER (hh, r->connectors, o, tmp) {
-		o->deserted = false;
+		if (o->failing)
+			desert_again(r, o);
 		if (!link_empty(&o->urgent) || o->request)
 			o->share_due = r->now;
 	}
+	standby_healthy(r);
 	r->ops->health(r->ctx, c->index, true);
 }
 
-static void set_failing(struct registrar *r, struct conn *c, uint64_t since)
+static void set_failing(struct registrar *r, struct conn *c, uint64_t since,
+			enum registrar_failure how)
 {
+	c->how = how;
 	if (!c->failing) {
 		c->failing = true;
-		c->deserted = false;
 		c->failing_since = since;
+		desert_again(r, c);
 	}
 	set_unhealthy(r, c);
 }
@@ -149,6 +163,9 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 	struct link held;
 	char *copy;
 
+	if (c->doubted)
+		standby_epoch(r, c);
+	c->doubted = false;
 	if (!epoch || !*epoch || (c->epoch && !strcmp(c->epoch, epoch)))
 		return;
 	copy = strdup(epoch);
@@ -167,6 +184,7 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 			if (!reg->quest)
 				quest_begin(r, reg, c);
 		}
+		standby_epoch(r, c);
 	}
 	free(c->epoch);
 	c->epoch = copy;
@@ -178,6 +196,7 @@ void conn_answered(struct registrar *r, struct conn *c, struct request *req, boo
 	bool stale = late && c->epoch && epoch && strcmp(c->epoch, epoch) != 0;
 
 	if (!late) {
+		desert_end(c);
 		epoch_seen(r, c, epoch);
 		c->failing = false;
 		if (!c->healthy && (!c->slow || r->now - req->sent <= r->answer_timeout / 2))
@@ -187,13 +206,17 @@ void conn_answered(struct registrar *r, struct conn *c, struct request *req, boo
 	}
 	for (size_t i = 0; i < req->n; i++) {
 		struct ticket *t = &req->tickets[i];
-		bool current = is_current(t);
+		bool current = is_current(t), told = is_told(t);
 		struct registration *reg = ticket_drop(t);
 
 		if (reg && current)
 			reg->current = NULL;
 		/* Stale: an older run of the connector agreed, and has forgotten it. */
-		if (reg && c->dropped && current)
+		if (reg && t->standby && !c->dropped && !stale)
+			standby_answered(r, reg, c, codes[i], told);
+		else if (t->standby)
+			continue;
+		else if (reg && c->dropped && current)
 			quest_advance(r, reg);
 		else if (reg && !c->dropped && !stale)
 			quest_answered(r, reg, c, codes[i], current);
@@ -207,14 +230,17 @@ static void unanswered(struct registrar *r, struct request *req)
 	for (size_t i = 0; i < req->n; i++) {
 		if (is_current(&req->tickets[i]))
 			quest_unanswered(r, req->tickets[i].reg);
+		else if (is_told(&req->tickets[i]))
+			standby_unanswered(r, req->tickets[i].reg);
 	}
 }
 
-void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool late)
+void conn_failed(struct registrar *r, struct conn *c, struct request *req, bool late,
+		 enum registrar_failure how)
 {
 	if (!late) {
 		request_take_back(c, req);
-		set_failing(r, c, req->sent);
+		set_failing(r, c, req->sent, how);
 		unanswered(r, req);
 	}
 	request_free(req);
@@ -229,7 +255,7 @@ static void give_up(struct registrar *r, struct conn *c)
 
 	c->request = NULL;
 	request_take_back(c, req);
-	set_failing(r, c, req->sent);
+	set_failing(r, c, req->sent, REGISTRAR_SILENT);
 	unanswered(r, req);
 	if (cancel)
 		r->ops->cancel(r->ctx, c->index, req->id);
@@ -246,28 +272,6 @@ static void give_up(struct registrar *r, struct conn *c)
 	}
 	link_add(&c->late, &req->late);
 	c->n_late++;
-}
-
-/* What it holds goes to others that are healthy; where there is none, it stays. */
-static void desert(struct registrar *r, struct conn *c)
-{
-	struct link held;
-
-	c->deserted = true;
-	link_init(&held);
-	link_splice(&held, &c->held);
-	while (!link_empty(&held)) {
-		struct registration *reg = LINK_OF(held.next, struct registration, held);
-
-		link_del(&reg->held);
-		link_add(&c->held, &reg->held);
-		if (reg->quest && reg->target && reg->target != c)
-			continue;
-		reg->tried = 0;
-		if (!quest_has_alternative(reg))
-			continue;
-		quest_begin(r, reg, NULL);
-	}
 }
 
 /* Its share of the time is over: to the next one. */
@@ -322,7 +326,9 @@ void conn_drop(struct registrar *r, struct conn *c)
 	link_init(&held);
 	link_splice(&told, &c->urgent);
 	link_splice(&told, &c->quiet);
+	desert_end(c);
 	link_splice(&held, &c->held);
+	standby_drop(r, c);
 	while (c->request || !link_empty(&c->late)) {
 		struct request *req = c->request ? c->request :
 						   LINK_OF(c->late.next, struct request, late);
@@ -334,6 +340,8 @@ void conn_drop(struct registrar *r, struct conn *c)
 			if (is_current(&req->tickets[i])) {
 				reg->current = NULL;
 				link_add(&told, &reg->at);
+			} else if (is_told(&req->tickets[i])) {
+				standby_unanswered(r, reg);
 			}
 		}
 		request_free(req);
@@ -360,7 +368,7 @@ void conn_tick(struct registrar *r, struct conn *c)
 		give_up(r, c);
 	if (r->now >= c->share_due)
 		check_shares(r, c);
-	if (c->failing && !c->deserted && r->now - c->failing_since >= SILENCE_MS)
+	if (c->failing && r->now >= c->desert_at)
 		desert(r, c);
 	connector_flush(r, c);
 }
@@ -378,6 +386,9 @@ uint64_t conn_due(const struct registrar *r, const struct conn *c)
 		t = r->now;
 	if (t < due)
 		due = t;
-	t = c->failing && !c->deserted ? c->failing_since + SILENCE_MS : NEVER;
+	t = c->request ? NEVER : connector_standbys_due(c);
+	if (t < due)
+		due = t;
+	t = c->failing ? c->desert_at : NEVER;
 	return t < due ? t : due;
 }

@@ -12,7 +12,7 @@ static bool code_is_final(int code)
 	return code == PEERAPI_NO_FAMILY || code == PEERAPI_MISMATCH;
 }
 
-static uint32_t candidate_bit(const struct registration *reg, const struct conn *c)
+uint32_t quest_bit(const struct registration *reg, const struct conn *c)
 {
 	for (size_t i = 0; i < reg->n_candidates; i++)
 		if (reg->candidates[i] == c)
@@ -22,12 +22,12 @@ static uint32_t candidate_bit(const struct registration *reg, const struct conn 
 
 bool quest_is_candidate(const struct registration *reg, const struct conn *c)
 {
-	return candidate_bit(reg, c) != 0;
+	return quest_bit(reg, c) != 0;
 }
 
 bool quest_may_use(const struct registration *reg, const struct conn *c)
 {
-	return reg->home == c || candidate_bit(reg, c);
+	return reg->home == c || quest_bit(reg, c);
 }
 
 static struct conn *untried(const struct registration *reg, bool healthy)
@@ -55,7 +55,7 @@ void quest_target(struct registrar *r, struct registration *reg, struct conn *c)
 		left = r->now < reg->due ? reg->due - r->now : 0;
 	reg->target = c;
 	reg->current = NULL;
-	reg->tried |= candidate_bit(reg, c);
+	reg->tried |= quest_bit(reg, c);
 	reg->share_end = r->now + (left > 1 ? left / 2 : 1);
 	if (c->share_due > reg->share_end)
 		c->share_due = reg->share_end;
@@ -124,6 +124,11 @@ void quest_advance(struct registrar *r, struct registration *reg)
 {
 	struct conn *c = untried(reg, true);
 
+	/* A refusal may be true of the standby as well, which agreed some time ago: it is asked. */
+	if (!reg->refused && standby_usable(reg) && !(reg->tried & quest_bit(reg, reg->standby))) {
+		standby_ready(r, reg);
+		return;
+	}
 	if (!c && !waits_empty(&reg->waits))
 		c = untried(reg, false);
 	if (c)
@@ -152,7 +157,7 @@ void quest_unanswered(struct registrar *r, struct registration *reg)
 		quest_advance(r, reg);
 }
 
-static void grant(struct registrar *r, struct registration *reg, struct conn *c)
+void quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
 {
 	struct batch guard;
 	struct conn *old;
@@ -165,20 +170,21 @@ static void grant(struct registrar *r, struct registration *reg, struct conn *c)
 	old = reg->home;
 	quest_end(reg);
 	if (err) {
-		if (old != c)
+		if (old != c && reg->standby != c)
 			conn_release(c, &reg->lease->transit);
 		registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, NEVER);
 		return;
 	}
-	if (old && old != c)
-		conn_release(old, &reg->lease->transit);
 	reg->home = c;
-	reg->confirmed = reg->live = true;
+	reg->live = true;
 	reg->agreed = r->now;
 	link_del(&reg->held);
 	link_add(&c->held, &reg->held);
+	if (old != c)
+		standby_home_moved(r, reg, c, old);
+	reg->confirmed = true;
 	if (c->failing)
-		c->deserted = false;
+		desert_again(r, c);
 	registration_settle(r, reg, REGISTRAR_OK, 0, NEVER);
 }
 
@@ -187,8 +193,8 @@ void quest_answered(struct registrar *r, struct registration *reg, struct conn *
 {
 	if (!code) {
 		if (reg->quest || !reg->home)
-			grant(r, reg, c);
-		else if (reg->home != c)
+			quest_grant(r, reg, c);
+		else if (reg->home != c && reg->standby != c)
 			conn_release(c, &reg->lease->transit);
 		return;
 	}
@@ -196,6 +202,7 @@ void quest_answered(struct registrar *r, struct registration *reg, struct conn *
 		return;
 	if (reg->home == c)
 		quest_lose_home(reg);
+	standby_refused(r, reg, c);
 	if (!reg->refused)
 		reg->refused = code;
 	if (code_is_final(code)) {

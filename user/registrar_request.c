@@ -71,7 +71,7 @@ uint64_t connector_beat_due(const struct conn *c)
 {
 	uint64_t due = c->healthy ? NEVER : c->probe_at;
 
-	if ((!link_empty(&c->held) || (c->n_release && c->healthy)) &&
+	if ((!desert_is_empty(c) || !link_empty(&c->standing) || (c->n_release && c->healthy)) &&
 	    due > c->last_sent + HEARTBEAT_MS)
 		due = c->last_sent + HEARTBEAT_MS;
 	return due;
@@ -91,25 +91,43 @@ static size_t fill_release(struct registrar *r, struct conn *c, struct request *
 		struct registration *reg;
 
 		HASH_FIND(hh, r->registrations, &c->release[used], sizeof(c->release[used]), reg);
-		if (!reg || (reg->home != c && reg->target != c))
+		if (!reg ||
+		    (reg->home != c && reg->target != c && reg->standby != c && reg->told != c))
 			req->release[req->n_release++] = c->release[used];
 	}
 	return used;
+}
+
+static struct ticket *add_ticket(struct registrar *r, struct request *req, struct registration *reg)
+{
+	struct ticket *t = &req->tickets[req->n];
+
+	t->reg = reg;
+	t->request = req;
+	link_init(&t->of_reg);
+	link_add(&reg->tickets, &t->of_reg);
+	r->leases[req->n++] = reg->lease;
+	return t;
 }
 
 static void fill_tickets(struct registrar *r, struct request *req, struct link *queue, size_t max)
 {
 	while (req->n < max && !link_empty(queue)) {
 		struct registration *reg = LINK_OF(queue->next, struct registration, at);
-		struct ticket *t = &req->tickets[req->n];
 
 		link_del(&reg->at);
-		t->reg = reg;
-		t->request = req;
-		link_init(&t->of_reg);
-		link_add(&reg->tickets, &t->of_reg);
-		reg->current = t;
-		r->leases[req->n++] = reg->lease;
+		reg->current = add_ticket(r, req, reg);
+	}
+}
+
+static void fill_standbys(struct registrar *r, struct request *req, struct link *queue, size_t max)
+{
+	while (req->n < max && !link_empty(queue)) {
+		struct registration *reg = LINK_OF(queue->next, struct registration, seeking);
+
+		link_del(&reg->seeking);
+		reg->told_ticket = add_ticket(r, req, reg);
+		reg->told_ticket->standby = true;
 	}
 }
 
@@ -122,16 +140,36 @@ static size_t count(const struct link *queue, size_t max)
 	return n;
 }
 
+uint64_t connector_standbys_due(const struct conn *c)
+{
+	if (link_empty(&c->standbys) || !c->healthy)
+		return NEVER;
+	return link_empty(&c->urgent) ? c->standbys_at : c->standbys_at + STANDBY_STARVED;
+}
+
+static size_t count_standbys(const struct registrar *r, const struct conn *c, size_t room)
+{
+	if (connector_standbys_due(c) > r->now)
+		return 0;
+	return count(&c->standbys, room < STANDBY_BATCH ? room : STANDBY_BATCH);
+}
+
 void connector_flush(struct registrar *r, struct conn *c)
 {
-	size_t n = count(&c->urgent, REGISTRAR_MAX_BATCH), used;
+	struct registrar_message msg = { .leases = r->leases };
+	size_t n, used;
 	struct request *req;
 
+	if (c->request || c->dropped)
+		return;
+	n = count(&c->urgent, REGISTRAR_MAX_BATCH);
 	if (!c->failing)
 		n += count(&c->quiet, REGISTRAR_MAX_BATCH - n);
-	if (c->request || c->dropped || (!n && connector_beat_due(c) > r->now))
+	msg.n_standby = count_standbys(r, c, REGISTRAR_MAX_BATCH - n);
+	msg.n = n + msg.n_standby;
+	if (!msg.n && connector_beat_due(c) > r->now)
 		return;
-	req = calloc(1, sizeof(*req) + n * sizeof(req->tickets[0]));
+	req = calloc(1, sizeof(*req) + msg.n * sizeof(req->tickets[0]));
 	if (!req) {
 		r->retry_at = r->now + RETRY_MS;
 		return;
@@ -142,11 +180,14 @@ void connector_flush(struct registrar *r, struct conn *c)
 	link_init(&req->late);
 	fill_tickets(r, req, &c->urgent, n);
 	fill_tickets(r, req, &c->quiet, n);
-	used = fill_release(r, c, req, REGISTRAR_MAX_BATCH - n);
+	fill_standbys(r, req, &c->standbys, msg.n);
+	used = fill_release(r, c, req, REGISTRAR_MAX_BATCH - msg.n);
 	c->n_release -= used;
 	if (used)
 		memmove(c->release, c->release + used, c->n_release * sizeof(*c->release));
 	c->request = req;
 	c->last_sent = r->now;
-	r->ops->send(r->ctx, c->index, req->id, r->leases, n, req->release, req->n_release);
+	msg.release = req->release;
+	msg.n_release = req->n_release;
+	r->ops->send(r->ctx, c->index, req->id, &msg);
 }

@@ -130,4 +130,31 @@ static inline void is_answered(const struct family *f, struct packet p, uint8_t 
 	expect_bytes(&o, want);
 }
 
+static inline struct c25_flow flow_at(uint32_t slot)
+{
+	struct c25_flow f;
+
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_flows), &slot, &f), 0);
+	return f;
+}
+
+/* Waits for the sweep to bring a slot into a state. */
+static inline bool becomes(uint32_t slot, uint32_t state)
+{
+	for (int i = 0; i < 200; i++) {
+		if (flow_at(slot).state == state)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static inline void idle(uint32_t slot, uint64_t seconds)
+{
+	struct c25_flow f = flow_at(slot);
+
+	f.last_seen -= seconds;
+	put(b.skel->maps.c25_flows, &slot, &f);
+}
+
 #endif

@@ -73,6 +73,8 @@ struct packet {
 	uint32_t id;       /* of a datagram */
 	uint32_t seq, ack; /* TCP; seq 0: 1, but in a reset */
 	bool no_csum;      /* UDP over IPv4 without a checksum */
+	uint8_t options;   /* IPv4: bytes of options, all NOPs; a multiple of four */
+	uint8_t chain[4];  /* IPv6: extension headers, behind that of a fragment; 0 ends them */
 	uint8_t tos;
 	const void *data; /* NULL: a counting pattern */
 	size_t len;       /* of the payload */
@@ -202,10 +204,42 @@ static inline bool packet_is_later(const struct packet *p)
 	return p->fragmented ? p->frag & 0xfff8 : p->frag & 0x1fff;
 }
 
+static inline size_t packet_ext_len(uint8_t type)
+{
+	return type == IPPROTO_AH ? 24 : 8;
+}
+
+/* Of the IP header with what stands between it and the next one. */
+static inline size_t packet_ip_len(const struct packet *p)
+{
+	size_t len = 40 + (p->fragmented ? 8 : 0);
+
+	if (!strchr(p->src, ':'))
+		return 20 + p->options;
+	for (const uint8_t *type = p->chain; *type && !packet_is_later(p); type++)
+		len += packet_ext_len(*type);
+	return len;
+}
+
+static inline void packet_chain(const struct packet *p, uint8_t *h)
+{
+	for (const uint8_t *type = p->chain; *type; type++) {
+		h[0] = type[1] ? type[1] : p->proto;
+		if (*type == IPPROTO_AH) {
+			h[1] = 24 / 4 - 2;
+		} else {
+			h[2] = 1; /* PadN; an option type to routers, no segments left */
+			h[3] = *type == IPPROTO_ROUTING ? 0 : 4;
+		}
+		h += packet_ext_len(*type);
+	}
+}
+
 static inline struct frame packet_build(struct packet p)
 {
 	const bool v6 = strchr(p.src, ':');
-	const size_t ip_len = v6 ? 40 + (p.fragmented ? 8 : 0) : 20;
+	const size_t ip_len = packet_ip_len(&p);
+	const uint8_t next = v6 && *p.chain ? *p.chain : p.proto;
 	struct c25_addr src = addr_of(p.src), dst = addr_of(p.dst);
 	struct frame f = { 0 };
 	uint8_t *ip = f.b + 14, *l4 = ip + ip_len, *data;
@@ -223,21 +257,23 @@ static inline struct frame packet_build(struct packet p)
 		ip[0] = 0x60 | p.tos >> 4;
 		ip[1] = (uint8_t)(p.tos << 4);
 		put16(ip + 4, (uint16_t)(ip_len - 40 + l4_len));
-		ip[6] = p.fragmented ? 44 : p.proto;
+		ip[6] = p.fragmented ? 44 : next;
 		ip[7] = p.ttl ? p.ttl : 64;
 		memcpy(ip + 8, src.b, 16);
 		memcpy(ip + 24, dst.b, 16);
 		if (p.fragmented) {
-			ip[40] = p.proto;
+			ip[40] = next;
 			put16(ip + 42, p.frag);
 			put32(ip + 44, p.id);
 		}
+		if (!packet_is_later(&p))
+			packet_chain(&p, ip + 40 + (p.fragmented ? 8 : 0));
 		if (!packet_is_later(&p))
 			packet_csum(&p, l4, l4_len, ip + 8, 32);
 	} else {
 		uint16_t v;
 
-		ip[0] = 0x45;
+		ip[0] = (uint8_t)(0x40 | ip_len / 4);
 		ip[1] = p.tos;
 		put16(ip + 2, (uint16_t)(ip_len + l4_len));
 		put16(ip + 4, (uint16_t)p.id);
@@ -246,7 +282,8 @@ static inline struct frame packet_build(struct packet p)
 		ip[9] = p.proto;
 		memcpy(ip + 12, src.b + 12, 4);
 		memcpy(ip + 16, dst.b + 12, 4);
-		v = sum_end(sum_add(0, ip, 20));
+		memset(ip + 20, 1, p.options);
+		v = sum_end(sum_add(0, ip, ip_len));
 		memcpy(ip + 10, &v, 2);
 		if (!packet_is_later(&p))
 			packet_csum(&p, l4, l4_len, ip + 12, 8);

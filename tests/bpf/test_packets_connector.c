@@ -401,14 +401,6 @@ Test(packets_connector, a_reply_too_big_for_the_overlay_is_answered_with_its_mtu
 	bench_close(&b);
 }
 
-static struct c25_flow flow_at(uint32_t slot)
-{
-	struct c25_flow f;
-
-	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_flows), &slot, &f), 0);
-	return f;
-}
-
 /* Cells of the index in use. */
 static size_t cells(void)
 {
@@ -466,25 +458,6 @@ Test(packets_connector, revoking_a_mapping_ends_its_flows_and_no_others)
 	bench_close(&b);
 }
 
-/* Waits for the sweep to bring a slot into a state. */
-static bool becomes(uint32_t slot, uint32_t state)
-{
-	for (int i = 0; i < 200; i++) {
-		if (flow_at(slot).state == state)
-			return true;
-		usleep(10000);
-	}
-	return false;
-}
-
-static void idle(uint32_t slot, uint64_t seconds)
-{
-	struct c25_flow f = flow_at(slot);
-
-	f.last_seen -= seconds;
-	put(b.skel->maps.c25_flows, &slot, &f);
-}
-
 Test(packets_connector, an_idle_flow_ends_by_the_kernels_timer_and_its_slot_is_used_again)
 {
 	struct packet p = to_transit(&v4, IPPROTO_UDP);
@@ -509,7 +482,7 @@ Test(packets_connector, an_idle_flow_ends_by_the_kernels_timer_and_its_slot_is_u
 
 Test(packets_connector, an_established_tcp_flow_outlives_a_closed_one)
 {
-	struct packet p = to_transit(&v4, IPPROTO_TCP), q = p;
+	struct packet p = to_transit(&v4, IPPROTO_TCP), q = p, r;
 	uint16_t port;
 
 	open_mapped();
@@ -528,6 +501,9 @@ Test(packets_connector, an_established_tcp_flow_outlives_a_closed_one)
 	q.tcp = 0x11;
 	goes_on(&v4, q);
 	cr_assert_eq(flow_at(1).state, C25_FLOW_CLOSING);
+	r = reply_to(&v4, q, port);
+	r.tcp = 0x11;
+	cr_assert_eq(uplink_in(&b, r).verdict, VERDICT_REDIRECT);
 	idle(0, 7430);
 	idle(1, 241);
 	cr_assert(becomes(1, C25_FLOW_FREE));

@@ -441,3 +441,115 @@ Test(packets_shapes, pool_addresses_from_the_uplink_are_not_translated)
 	expect_reason(&b, NO_FLOW, 2);
 	bench_close(&b);
 }
+
+/* What stands between the IP header and the segment has no place in the answer. */
+static void reset_behind(const struct family *f, struct packet p)
+{
+	struct packet want = { .src = p.dst,
+			       .dst = p.src,
+			       .proto = IPPROTO_TCP,
+			       .sport = p.dport,
+			       .dport = p.sport,
+			       .tcp = 0x04,
+			       .seq = 77,
+			       .frag = f == &v4 ? 0x4000 : 0 };
+	struct outcome o;
+
+	open_mapped();
+	p.tcp = 0x10;
+	p.ack = 77;
+	is_reset(f, p, 77, 0);
+	expect_reason(&b, NOT_STARTED, 1);
+	/* Numbers that a FIN without ACK takes are counted from the segment alone. */
+	p.tcp = 0x01;
+	p.seq = 5000;
+	is_reset(f, p, 0, 5000 + 100 + 1);
+	bench_close(&b);
+
+	/* The same where the client itself refuses. */
+	bench_open(&b, false);
+	want.src = p.dst = f == &v4 ? MAGIC4 : MAGIC6;
+	p.tcp = 0x10;
+	memcpy(want.to, overlay_mac, 6);
+	memcpy(want.from, overlay_mac, 6);
+	o = overlay_out(&b, p);
+	expect_outcome(&b, o, VERDICT_REDIRECT, NO_MAGIC);
+	expect_bytes(&o, want);
+	bench_close(&b);
+}
+
+Test(packets_shapes, a_segment_behind_options_or_extension_headers_is_reset)
+{
+	struct packet p4 = to_transit(&v4, IPPROTO_TCP), p6 = to_transit(&v6, IPPROTO_TCP);
+
+	for (p4.options = 4; p4.options <= 40; p4.options += 12)
+		reset_behind(&v4, p4);
+	p6.chain[0] = IPPROTO_DSTOPTS;
+	reset_behind(&v6, p6);
+	p6.chain[1] = IPPROTO_ROUTING;
+	reset_behind(&v6, p6);
+}
+
+/* The address is signed: the receiver would drop the packet without a word. */
+Test(packets_shapes, what_signs_addresses_is_refused_behind_extension_headers_too)
+{
+	struct packet p = to_transit(&v6, IPPROTO_TCP), q;
+	struct outcome o;
+
+	open_mapped();
+	p.chain[0] = IPPROTO_AH;
+	is_answered(&v6, p, 1, 3, 0);
+	p.chain[0] = IPPROTO_DSTOPTS;
+	p.chain[1] = IPPROTO_AH;
+	is_answered(&v6, p, 1, 3, 0);
+	p.chain[2] = IPPROTO_DSTOPTS;
+	is_answered(&v6, p, 1, 3, 0);
+	expect_reason(&b, PROTOCOL, 3);
+	/* Its fragments: about later ones nobody is told. */
+	p.chain[0] = IPPROTO_AH;
+	p.chain[1] = 0;
+	p.fragmented = true;
+	p.frag = 1;
+	is_answered(&v6, p, 1, 3, 0);
+	p.frag = 1208 | 1;
+	o = overlay_in(&b, p);
+	cr_assert_eq(o.verdict, VERDICT_DROP);
+	q = to_transit(&v4, IPPROTO_AH);
+	q.frag = 151;
+	o = overlay_in(&b, q);
+	cr_assert_eq(o.verdict, VERDICT_DROP);
+	expect_reason(&b, PROTOCOL, 6);
+	bench_close(&b);
+}
+
+/* Ports are found behind them, and all of them stay as they came. */
+Test(packets_shapes, options_and_extension_headers_are_carried)
+{
+	struct packet p4 = to_transit(&v4, IPPROTO_UDP), p6 = to_transit(&v6, IPPROTO_UDP);
+	struct outcome o;
+
+	open_mapped();
+	p4.options = 24;
+	p6.chain[0] = IPPROTO_DSTOPTS;
+	p6.chain[1] = IPPROTO_ROUTING;
+	for (int i = 0; i < 2; i++) {
+		const struct family *f = i ? &v6 : &v4;
+		struct packet p = i ? p6 : p4, want = p;
+		const uint8_t *l4;
+		uint16_t port;
+
+		o = overlay_in(&b, p);
+		l4 = o.frame.b + 14 + packet_ip_len(&p);
+		port = (uint16_t)(l4[0] << 8 | l4[1]);
+		cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+		want.src = f->uplink;
+		want.dst = f->real;
+		want.sport = port;
+		want.ttl = 63;
+		memcpy(want.to, router_mac, 6);
+		memcpy(want.from, uplink_mac, 6);
+		expect_bytes(&o, want);
+		comes_back(f, p, port);
+	}
+	bench_close(&b);
+}

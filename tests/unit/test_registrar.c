@@ -16,7 +16,7 @@ SUITE(registrar);
 struct sent {
 	uint32_t connector;
 	uint64_t id, at;
-	size_t n, n_release;
+	size_t n, n_standby, n_release;
 	struct lease *leases[REGISTRAR_MAX_BATCH];
 	struct c25_addr release[8];
 	bool answered;
@@ -36,6 +36,11 @@ static size_t n_sent;
 static struct lease *leases[LEASES];
 static uint32_t granted_at[LEASES];
 static int grants, revocations, revoked_code, health_changes, granted_result;
+static uint32_t standby_at[LEASES];
+static enum { DEAD, FORWARDS, IDLE } forwards[LEASES];
+static bool keeps;
+static size_t carried, looks;
+static int carry_result;
 static uint64_t now, cancelled, dropped_at[8];
 
 static size_t number(const struct lease *l)
@@ -43,13 +48,14 @@ static size_t number(const struct lease *l)
 	return (size_t)l->lent;
 }
 
-static void on_send(void *ctx, uint32_t connector, uint64_t request, struct lease *const *v,
-		    size_t n, const struct c25_addr *release, size_t n_release)
+static void on_send(void *ctx, uint32_t connector, uint64_t request,
+		    const struct registrar_message *m)
 {
 	struct sent *s = calloc(1, sizeof(*s));
 
 	cr_assert_lt(n_sent, REQUESTS);
-	cr_assert_leq(n + n_release, REGISTRAR_MAX_BATCH);
+	cr_assert_leq(m->n + m->n_release, REGISTRAR_MAX_BATCH);
+	cr_assert_leq(m->n_standby, m->n);
 	for (size_t i = 0; i < n_sent; i++)
 		cr_assert(sent[i]->connector != connector || sent[i]->answered ||
 				  now - sent[i]->at >= 1000 || sent[i]->at <= dropped_at[connector],
@@ -57,12 +63,13 @@ static void on_send(void *ctx, uint32_t connector, uint64_t request, struct leas
 	s->connector = connector;
 	s->id = request;
 	s->at = now;
-	s->n = n;
-	s->n_release = n_release;
-	for (size_t i = 0; i < n; i++)
-		s->leases[i] = v[i];
-	for (size_t i = 0; i < n_release && i < 8; i++)
-		s->release[i] = release[i];
+	s->n = m->n;
+	s->n_standby = m->n_standby;
+	s->n_release = m->n_release;
+	for (size_t i = 0; i < m->n; i++)
+		s->leases[i] = m->leases[i];
+	for (size_t i = 0; i < m->n_release && i < 8; i++)
+		s->release[i] = m->release[i];
 	sent[n_sent++] = s;
 }
 
@@ -93,12 +100,48 @@ static void on_health(void *ctx, uint32_t connector, bool healthy)
 	cr_assert_eq(registrar_healthy(r, connector), healthy);
 }
 
-static const struct registrar_ops ops = { on_send, on_cancel, on_granted, on_revoked, on_health };
+static int on_carry(void *ctx, uint32_t connector, struct lease *const *v, size_t n)
+{
+	cr_assert_gt(n, 0);
+	carried += n;
+	return carry_result;
+}
+
+static void on_standby(void *ctx, struct lease *l, uint32_t connector)
+{
+	standby_at[number(l)] = connector;
+}
+
+static bool on_forwards(void *ctx, const struct lease *l, enum registrar_failure how)
+{
+	looks++;
+	return forwards[number(l)] == FORWARDS ||
+	       (forwards[number(l)] == IDLE && how == REGISTRAR_PRESENT);
+}
+
+static bool on_keeps(void *ctx, const struct lease *l)
+{
+	return keeps;
+}
+
+static const struct registrar_ops ops = {
+	.send = on_send,
+	.cancel = on_cancel,
+	.granted = on_granted,
+	.revoked = on_revoked,
+	.health = on_health,
+	.carry = on_carry,
+	.standby = on_standby,
+	.forwards = on_forwards,
+	.keeps = on_keeps,
+};
 
 static void setup(void)
 {
 	cr_assert_eq(registrar_new(&r, &ops, NULL, TIMEOUT), 0);
 	now = 100000;
+	for (size_t i = 0; i < LEASES; i++)
+		standby_at[i] = REGISTRAR_NONE;
 }
 
 static void teardown(void)
@@ -208,7 +251,7 @@ static void fails(struct sent *s)
 {
 	cr_assert_not_null(s);
 	s->answered = true;
-	registrar_failed(r, s->connector, s->id, now);
+	registrar_failed(r, s->connector, s->id, REGISTRAR_SILENT, now);
 	tick();
 }
 
@@ -234,6 +277,24 @@ static void live_at(size_t i, const uint32_t *connectors, size_t n)
 	answer(last(connectors[0]), 0);
 	cr_assert_eq(w.settled, 1);
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
+}
+
+/* Connector 2, asked to stand by, says no. */
+static void live_alone_at_1(size_t i)
+{
+	live_at(i, AB, 2);
+	pass(200);
+	cr_assert_eq(last(2)->n_standby, 1);
+	answer(last(2), 1);
+}
+
+/* Until something new is sent to it. */
+static void await(uint32_t connector)
+{
+	size_t before = sent_to(connector);
+
+	while (sent_to(connector) == before)
+		pass(10);
 }
 
 CLAIM(an_agreed_lease_is_granted_before_its_waiter_is_told)
@@ -509,9 +570,9 @@ CLAIM(a_request_given_up_may_still_be_answered_or_fail)
 	cr_assert_eq(grants, 1, "the next question for it is quick");
 	want(&w, 0, AB, 1);
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
-	registrar_failed(r, 1, sent[0]->id, now);
-	registrar_failed(r, 1, 987654, now);
-	registrar_failed(r, 77, 1, now);
+	registrar_failed(r, 1, sent[0]->id, REGISTRAR_SILENT, now);
+	registrar_failed(r, 1, 987654, REGISTRAR_SILENT, now);
+	registrar_failed(r, 77, 1, REGISTRAR_SILENT, now);
 }
 
 CLAIM(no_such_family_is_refused_at_once)
@@ -673,11 +734,10 @@ CLAIM(mappings_of_a_silent_connector_move_within_three_seconds)
 {
 	uint64_t died;
 
-	live_at(0, AB, 2);
-	live_at(1, AB, 2);
+	live_alone_at_1(0);
+	live_alone_at_1(1);
 	died = now;
-	while (!last(2))
-		pass(10);
+	await(2);
 	cr_assert_leq(now - died, 3000);
 	cr_assert_eq(last(2)->n, 2);
 	answer(last(2), 0);
@@ -690,9 +750,9 @@ CLAIM(mappings_of_a_failing_connector_move_within_three_seconds)
 {
 	uint64_t died;
 
-	live_at(0, AB, 2);
+	live_alone_at_1(0);
 	died = now;
-	while (!last(2)) {
+	while (last(2)->answered) {
 		pass(10);
 		if (!last(1)->answered)
 			fails(last(1));
@@ -704,11 +764,11 @@ CLAIM(mappings_of_a_failing_connector_move_within_three_seconds)
 
 CLAIM(one_failed_heartbeat_moves_nothing)
 {
-	live_at(0, AB, 2);
-	pass(REGISTRAR_HEARTBEAT_MS);
+	live_alone_at_1(0);
+	await(1);
 	fails(last(1));
 	alive(1, 10000);
-	cr_assert_eq(sent_to(2), 0);
+	cr_assert_eq(sent_to(2), 1);
 	cr_assert_eq(granted_at[0], 1);
 	cr_assert(registrar_healthy(r, 1));
 }
@@ -729,11 +789,10 @@ CLAIM(a_connector_that_comes_back_is_noticed_and_does_not_take_mappings_back)
 {
 	struct waiter w = { 0 };
 
-	live_at(0, AB, 2);
-	while (!last(2))
-		pass(10);
+	live_alone_at_1(0);
+	await(2);
 	answer(last(2), 0);
-	pass(30000);
+	alive(2, 30000);
 	cr_assert_eq(granted_at[0], 2);
 	w.settled = 0;
 	for (uint64_t end = now + 6000; now < end;) {
@@ -829,13 +888,16 @@ CLAIM(a_release_that_did_not_arrive_is_sent_again)
 /* Else it could arrive after the address was registered there anew. */
 CLAIM(a_request_given_up_is_cancelled_where_it_releases_and_only_there)
 {
-	live_at(0, AB, 2);
-	live_at(1, AB, 2);
+	uint64_t given_up;
+
+	live_at(0, AB, 1);
+	live_at(1, AB, 1);
 	registrar_release(r, L(0));
 	pass(REGISTRAR_HEARTBEAT_MS);
 	cr_assert_eq(last(1)->n_release, 1);
+	given_up = last(1)->id;
 	pass(1000);
-	cr_assert_eq(cancelled, last(1)->id);
+	cr_assert_eq(cancelled, given_up);
 	cancelled = 0;
 	pass(600);
 	cr_assert_eq(last(1)->n_release, 1, "it goes with the next one");
@@ -897,7 +959,7 @@ CLAIM(a_forgotten_waiter_is_not_called)
 
 CLAIM(an_unknown_mapping_is_told_again_at_most_once_a_second)
 {
-	live_at(0, AB, 2);
+	live_at(0, AB, 1);
 	registrar_again(r, L(0), now);
 	tick();
 	cr_assert_eq(n_sent, 2);
@@ -921,7 +983,7 @@ CLAIM(an_unknown_mapping_told_again_a_moment_ago_is_told_once_its_second_is_over
 {
 	uint64_t begin = now;
 
-	live_at(0, AB, 2);
+	live_at(0, AB, 1);
 	registrar_again(r, L(0), now);
 	tick();
 	answer(sent[1], 0);
@@ -941,7 +1003,7 @@ CLAIM(an_unknown_mapping_told_again_a_moment_ago_is_told_once_its_second_is_over
 
 CLAIM(an_unknown_mapping_put_off_and_agreed_to_meanwhile_is_not_told_again)
 {
-	live_at(0, AB, 2);
+	live_at(0, AB, 1);
 	registrar_again(r, L(0), now);
 	tick();
 	answer(sent[1], 0);
@@ -989,9 +1051,8 @@ CLAIM(a_move_that_is_refused_leaves_the_mapping_where_it_is)
 {
 	struct waiter w = { 0 };
 
-	live_at(0, AB, 2);
-	while (!last(2))
-		pass(10);
+	live_alone_at_1(0);
+	await(2);
 	answer(last(2), 1);
 	cr_assert_eq(revocations, 0);
 	want(&w, 0, AB, 2);
@@ -1016,8 +1077,10 @@ CLAIM(a_restored_lease_moves_once_its_candidates_are_known)
 {
 	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
 	registrar_candidates(r, L(0), AB, 2, now);
-	while (!last(2))
-		pass(10);
+	await(2);
+	answer(last(2), 1);
+	await(2);
+	cr_assert_eq(last(2)->n_standby, 0);
 	answer(last(2), 0);
 	cr_assert_eq(granted_at[0], 2);
 }
@@ -1066,15 +1129,14 @@ CLAIM(a_stalled_loop_is_not_counted_against_connectors)
 {
 	struct waiter w = { 0 };
 
-	live_at(0, AB, 2);
+	live_at(0, AB, 1);
 	pass(REGISTRAR_HEARTBEAT_MS);
 	cr_assert_not(last(1)->answered);
 	now += 3600 * 1000;
 	tick();
 	answer(last(1), 0);
-	cr_assert_eq(sent_to(2), 0);
 	cr_assert(registrar_healthy(r, 1));
-	want(&w, 0, AB, 2);
+	want(&w, 0, AB, 1);
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
 }
 
@@ -1191,6 +1253,441 @@ CLAIM(those_who_wait_at_the_end_are_told)
 	cr_assert_eq(next_waiter.outcome, REGISTRAR_TIMED_OUT);
 }
 
+/* Standbys: connector 2 holds what 1 does, once it was told. */
+
+static void stands_by(size_t i)
+{
+	live_at(i, AB, 2);
+	cr_assert_eq(registrar_standby(L(i)), REGISTRAR_NONE);
+	await(2);
+	cr_assert_eq(last(2)->n, 1);
+	cr_assert_eq(last(2)->n_standby, 1);
+	answer(last(2), 0);
+	cr_assert_eq(registrar_standby(L(i)), 2);
+	cr_assert_eq(standby_at[i], 2);
+}
+
+/* Connector 1 dies; 2 answers. Until lease 0 is elsewhere. */
+static void dies(void)
+{
+	uint64_t died = now;
+
+	while (granted_at[0] == 1) {
+		alive(2, 10);
+		cr_assert_leq(now - died, 3000);
+	}
+}
+
+CLAIM(what_one_agreed_to_is_told_to_a_second_later_and_together)
+{
+	uint64_t begin = now;
+
+	for (size_t i = 0; i < 50; i++)
+		live_at(i, ABC, 3);
+	cr_assert_eq(sent_to(2), 0);
+	await(2);
+	cr_assert_leq(now - begin, 200);
+	cr_assert_eq(last(2)->n, 50);
+	cr_assert_eq(last(2)->n_standby, 50);
+	answer(last(2), 0);
+	for (size_t i = 0; i < 50; i++)
+		cr_assert_eq(registrar_standby(L(i)), 2);
+	cr_assert_eq(sent_to(3), 0);
+	cr_assert_eq(grants, 50, "no answer waited for it");
+}
+
+CLAIM(a_lease_with_a_standby_moves_without_a_request)
+{
+	struct waiter w = { 0 };
+	size_t requests;
+
+	stands_by(0);
+	stands_by(1);
+	requests = sent_to(2);
+	dies();
+	for (size_t i = requests; i < sent_to(2); i++)
+		cr_assert_eq(last(2)->n, 0, "heartbeats alone");
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert_eq(granted_at[1], 2);
+	cr_assert_eq(carried, 2);
+	cr_assert_eq(revocations, 0);
+	want(&w, 0, AB, 2);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+}
+
+CLAIM(who_waits_for_a_lease_of_a_connector_that_fails_is_served_by_the_standby_at_once)
+{
+	struct waiter w = { 0 };
+
+	stands_by(0);
+	await(1);
+	fails(last(1));
+	want(&w, 0, AB, 2);
+	cr_assert_eq(w.settled, 0, "not from within");
+	tick();
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert_eq(granted_at[0], 2);
+}
+
+CLAIM(a_standby_that_refuses_is_no_reason_to_refuse)
+{
+	struct waiter w = { 0 };
+
+	live_alone_at_1(0);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	want(&w, 0, AB, 2);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert_eq(revocations, 0);
+	for (uint64_t end = now + 200000; now < end;)
+		alive(1, 100);
+	cr_assert_eq(sent_to(2), 1, "it is left in peace for a while");
+	for (uint64_t end = now + 110000; now < end && sent_to(2) == 1;)
+		alive(1, 100);
+	cr_assert_eq(sent_to(2), 2, "and then asked again");
+}
+
+CLAIM(a_standby_that_refuses_is_replaced_by_the_next)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 1);
+	await(3);
+	cr_assert_eq(last(3)->n_standby, 1);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+}
+
+CLAIM(a_standby_that_does_not_answer_is_replaced_and_told_to_forget)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	fails(last(2));
+	await(3);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+	await(2);
+	cr_assert_eq(last(2)->n_release, 1, "it may have heard");
+}
+
+CLAIM(heartbeats_keep_what_a_standby_holds)
+{
+	uint64_t before;
+
+	stands_by(0);
+	before = last(2)->at;
+	for (int i = 0; i < 10; i++) {
+		size_t n = sent_to(2);
+
+		while (sent_to(2) == n)
+			alive(1, 10);
+		cr_assert_leq(last(2)->at - before, REGISTRAR_HEARTBEAT_MS);
+		before = last(2)->at;
+		answer(last(2), 0);
+	}
+}
+
+CLAIM(a_release_goes_to_the_standby_too)
+{
+	stands_by(0);
+	registrar_release(r, L(0));
+	pass(REGISTRAR_HEARTBEAT_MS);
+	cr_assert_eq(last(1)->n_release, 1);
+	cr_assert_eq(last(2)->n_release, 1);
+}
+
+CLAIM(a_release_goes_to_one_that_was_just_told_to_stand_by)
+{
+	live_at(0, AB, 2);
+	await(2);
+	registrar_release(r, L(0));
+	answer(last(2), 0);
+	await(2);
+	cr_assert_eq(last(2)->n_release, 1);
+}
+
+CLAIM(after_a_move_the_one_before_stands_by_once_it_is_back)
+{
+	stands_by(0);
+	dies();
+	cr_assert_eq(registrar_standby(L(0)), 1);
+	for (uint64_t end = now + 8000; now < end;) {
+		alive(1, 20);
+		alive(2, 20);
+	}
+	cr_assert_eq(granted_at[0], 2, "nothing flaps");
+	cr_assert_eq(last(1)->n_release, 0);
+	cr_assert(registrar_healthy(r, 1));
+	cr_assert_eq(registrar_standby(L(0)), 1);
+}
+
+CLAIM(after_a_move_a_new_standby_is_sought_among_those_that_answer)
+{
+	uint64_t moved;
+
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	dies();
+	moved = now;
+	while (!last(3))
+		alive(2, 10);
+	cr_assert_geq(now - moved, 1900, "replies of the one before are still taken");
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+	for (uint64_t end = now + 8000; now < end;) {
+		alive(1, 20);
+		alive(2, 20);
+		alive(3, 20);
+	}
+	for (size_t i = n_sent; i--;)
+		if (sent[i]->connector == 1 && sent[i]->n_release)
+			return;
+	cr_assert(false, "the one before is told to forget");
+}
+
+CLAIM(a_standby_with_which_flows_stayed_is_not_replaced_while_they_do)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	keeps = true;
+	dies();
+	alive(2, 10000);
+	cr_assert_eq(registrar_standby(L(0)), 1);
+	cr_assert_eq(sent_to(3), 0);
+	keeps = false;
+	alive(2, 2100);
+	cr_assert_eq(last(3)->n_standby, 1);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+}
+
+CLAIM(one_that_failed_before_it_could_confirm_is_told_as_standby_when_it_is_back)
+{
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_candidates(r, L(0), AB, 2, now);
+	await(2);
+	answer(last(2), 1);
+	granted_at[0] = 1;
+	dies();
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert_eq(registrar_standby(L(0)), 1);
+	await(1);
+	answer(last(1), 0);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(1);
+	cr_assert_eq(last(1)->n_standby, 1);
+	cr_assert_eq(last(1)->n_release, 0);
+	answer(last(1), 0);
+	cr_assert_eq(registrar_standby(L(0)), 1);
+}
+
+CLAIM(a_standby_whose_epoch_changed_is_told_again_and_no_standby_until_then)
+{
+	stands_by(0);
+	alive(1, 1000);
+	if (last(2)->answered)
+		await(2);
+	answer_as(last(2), 0, "another");
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(2);
+	cr_assert_eq(last(2)->n_standby, 1);
+	answer_as(last(2), 0, "another");
+	cr_assert_eq(registrar_standby(L(0)), 2);
+}
+
+CLAIM(a_standby_that_fails_is_replaced_where_another_answers)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	while (!last(3))
+		alive(1, 10);
+	cr_assert_eq(last(3)->n_standby, 1);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+	cr_assert_eq(granted_at[0], 1);
+}
+
+CLAIM(a_standby_that_is_no_connector_any_more_is_replaced)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	registrar_drop_connector(r, 2, now);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(3);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+}
+
+CLAIM(a_standby_that_is_no_candidate_any_more_is_released)
+{
+	static const uint32_t A[] = { 1 };
+
+	stands_by(0);
+	registrar_candidates(r, L(0), A, 1, now);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(2);
+	cr_assert_eq(last(2)->n_release, 1);
+}
+
+CLAIM(a_lease_whose_connector_is_dropped_moves_to_its_standby_at_once)
+{
+	stands_by(0);
+	registrar_drop_connector(r, 1, now);
+	tick();
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert_eq(revocations, 0);
+}
+
+CLAIM(a_device_that_cannot_carry_it_leaves_the_lease_to_an_ordinary_move)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	carry_result = -EIO;
+	while (!last(3)) {
+		alive(2, 10);
+		cr_assert_eq(granted_at[0], 1);
+	}
+	cr_assert_eq(last(3)->n_standby, 0);
+	answer(last(3), 0);
+	cr_assert_eq(granted_at[0], 3);
+}
+
+CLAIM(a_restored_standby_is_told_again)
+{
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_restore_standby(r, L(0), 3);
+	registrar_candidates(r, L(0), ABC, 3, now);
+	tick();
+	answer(last(1), 0);
+	cr_assert_eq(last(3)->n_standby, 1);
+	cr_assert_eq(last(3)->n_release, 0);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+	cr_assert_eq(sent_to(2), 0);
+}
+
+CLAIM(a_restored_standby_that_is_no_candidate_is_released)
+{
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_restore_standby(r, L(0), 3);
+	registrar_candidates(r, L(0), AB, 2, now);
+	tick();
+	answer(last(1), 0);
+	await(2);
+	answer(last(2), 0);
+	await(3);
+	cr_assert_eq(last(3)->n_release, 1);
+	cr_assert_eq(registrar_standby(L(0)), 2);
+}
+
+CLAIM(those_who_wait_go_before_standbys_and_not_with_them)
+{
+	static const uint32_t BA[] = { 2, 1 };
+	static struct waiter w[5];
+
+	for (size_t i = 0; i < 1000; i++)
+		live_at(i, AB, 2);
+	await(2);
+	cr_assert_eq(last(2)->n, 256, "a batch that keeps nobody waiting for long");
+	for (size_t i = 0; i < 3; i++) {
+		want(&w[i], 2000 + i, BA, 2);
+		answer(last(2), 0);
+		cr_assert_eq(last(2)->n, 1);
+		cr_assert_eq(last(2)->n_standby, 0);
+		cr_assert_eq(last(2)->leases[0], L(2000 + i));
+	}
+	answer(last(2), 0);
+	cr_assert_eq(last(2)->n, 256, "when nobody waits the others go on");
+	cr_assert_eq(last(2)->n_standby, 256);
+}
+
+CLAIM(a_lease_whose_packets_are_answered_stays_with_a_connector_that_does_not_answer)
+{
+	struct waiter w = { 0 };
+
+	stands_by(0);
+	stands_by(1);
+	forwards[0] = FORWARDS;
+	alive(2, 10000);
+	cr_assert_not(registrar_healthy(r, 1));
+	cr_assert_eq(granted_at[0], 1);
+	cr_assert_eq(granted_at[1], 2, "the other one moves");
+	want(&w, 0, AB, 2);
+	cr_assert_eq(w.outcome, REGISTRAR_OK, "and is answered for");
+	want(&w, 2, AB, 2);
+	tick();
+	answer(last(2), 0);
+	cr_assert_eq(granted_at[2], 2, "new ones go elsewhere");
+	forwards[0] = DEAD;
+	alive(2, 300);
+	cr_assert_eq(granted_at[0], 2, "and it moves at once when they are not any more");
+	looks = 0;
+	alive(2, 10000);
+	cr_assert_eq(looks, 0);
+}
+
+CLAIM(an_idle_lease_stays_while_its_connectors_host_answers)
+{
+	stands_by(0);
+	forwards[0] = IDLE;
+	for (uint64_t end = now + 10000; now < end;) {
+		alive(2, 10);
+		if (last(1)->answered)
+			continue;
+		last(1)->answered = true;
+		registrar_failed(r, 1, last(1)->id, REGISTRAR_PRESENT, now);
+	}
+	cr_assert_eq(granted_at[0], 1);
+	dies();
+	cr_assert_eq(granted_at[0], 2, "silence is another matter");
+}
+
+CLAIM(many_leases_move_in_slices)
+{
+	static struct waiter w[4500];
+	uint64_t begin;
+
+	for (size_t i = 0; i < 4500; i++)
+		want(&w[i], i, AB, 2);
+	for (tick(); !last(1)->answered;)
+		answer(last(1), 0);
+	for (uint64_t end = now + 1000; now < end;) {
+		alive(1, 5);
+		alive(2, 5);
+	}
+	for (size_t i = 0; i < 4500; i++)
+		cr_assert_eq(registrar_standby(L(i)), 2);
+	grants = 0;
+	begin = now;
+	while (!grants)
+		alive(2, 1);
+	cr_assert_leq(grants, 1024, "the loop is not held for all of them");
+	cr_assert_leq(now - begin, 3000);
+	alive(2, 20);
+	cr_assert_eq(grants, 4500);
+}
+
+CLAIM(one_told_of_a_move_may_end_any_lease)
+{
+	static struct waiter w[3];
+
+	for (size_t i = 0; i < 3; i++)
+		stands_by(i);
+	await(1);
+	fails(last(1));
+	for (size_t i = 0; i < 3; i++) {
+		w[i].then = ends_its_lease;
+		want(&w[i], i, AB, 2);
+	}
+	tick();
+	for (size_t i = 0; i < 3; i++)
+		cr_assert_eq(w[i].outcome, REGISTRAR_OK);
+}
+
 /* A network that answers, lies, fails, is silent and comes late, by chance. */
 static struct waiter crowd[200];
 static bool waiting[200];
@@ -1215,7 +1712,7 @@ static void deliver(struct sent *s)
 	for (size_t i = 0; i < s->n; i++)
 		codes[i] = random() % 10 ? 0 : (int)(random() % 8);
 	if (random() % 5 == 0)
-		registrar_failed(r, s->connector, s->id, now);
+		registrar_failed(r, s->connector, s->id, REGISTRAR_SILENT, now);
 	else
 		registrar_reply(r, s->connector, s->id, codes, s->n - (random() % 50 == 0 && s->n),
 				epoch, now);
@@ -1243,7 +1740,10 @@ static void chance_step(void)
 		registrar_drop_connector(r, order[0], now);
 		dropped_at[order[0]] = now;
 	} else if (roll < 58) {
-		registrar_restore(r, L((size_t)random() % 60), order[0]);
+		registrar_restore(r, L(i % 60), order[0]);
+		registrar_restore_standby(r, L(i % 60), order[1]);
+	} else if (roll < 59) {
+		forwards[random() % 60] = (unsigned)random() % 3;
 	} else if (roll < 60) {
 		registrar_candidates(r, L((size_t)random() % 60), order, (size_t)random() % 4, now);
 	} else if (roll < 85 && n_sent) {

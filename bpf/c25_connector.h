@@ -37,47 +37,51 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 }
 
 /* Ends a flow whose mapping is gone; non-zero: it was. */
-static __noinline int c25_flow_orphaned(struct c25_flow *f)
+static __noinline int c25_flow_orphaned(struct c25_flow *f, __u32 slot)
 {
 	if (c25_flow_mapping(f))
 		return 0;
-	c25_flow_end(f, c25_index_slot(&f->out, C25_OUT) - 1);
+	c25_flow_end(f, slot);
 	return 1;
 }
 
-/* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
- * `e`. */
-static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
-						  struct c25_mapping *m, __u32 oif,
-						  struct c25_icmp *e)
+/* A new flow under the mapping `m` for a packet that goes out by `oif`: its slot plus 1. 0: the
+ * reason is in `e`. */
+__noinline __u32 c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
+				struct c25_mapping *m, __u32 oif, struct c25_icmp *e)
 {
-	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
 	struct c25_birth b = { 0 };
+	struct c25_dev *dev;
 	struct c25_flow *f;
+	__u32 slot;
 
+	if (!p || !m || !e)
+		return 0;
+	dev = bpf_map_lookup_elem(&c25_devs, &oif);
 	e->reason = C25_REASON_NOT_UPLINK;
 	if (!dev || !(dev->flags & C25_DEV_UPLINK))
-		return NULL;
+		return 0;
 	c25_addr_copy(&b.uplink_addr, c25_pick(p->v6, &dev->addr4, &dev->addr6));
 	e->reason = C25_REASON_NO_UPLINK_ADDR;
 	if (c25_addr_none(&b.uplink_addr))
-		return NULL;
+		return 0;
 	c25_addr_copy(&b.real, &m->real);
 	b.uplink = oif;
 	b.peer = e->peer;
 	b.app = m->app;
-	f = c25_flow_make(skb, p, &b);
+	slot = c25_flow_make(skb, p, &b) - 1;
 	e->reason = b.reason;
+	f = bpf_map_lookup_elem(&c25_flows, &slot);
 	if (!f)
-		return NULL;
+		return 0;
 	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
 	 */
-	if (c25_flow_orphaned(f)) {
+	if (c25_flow_orphaned(f, slot)) {
 		e->reason = C25_REASON_NO_MAPPING;
-		return NULL;
+		return 0;
 	}
 	m->last_seen = f->last_seen;
-	return f;
+	return slot + 1;
 }
 
 /* On to the real address; `f` or `m` is given, and the peer it is for. */
@@ -88,7 +92,7 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 	struct c25_icmp e = { .peer = peer };
 	__u32 bytes = skb->len - l2;
 	struct c25_way *way;
-	__u32 ports;
+	__u32 ports, slot;
 
 	if (p->ttl <= 1) {
 		c25_icmp_expired(&e, p->v6);
@@ -110,7 +114,8 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 	if (!f) {
-		f = c25_flow_start(skb, p, m, way->ifindex, &e);
+		slot = c25_flow_start(skb, p, m, way->ifindex, &e) - 1;
+		f = bpf_map_lookup_elem(&c25_flows, &slot);
 		if (!f)
 			return c25_refuse_peer(skb, l2, p, o, &e);
 	} else if (f->uplink != way->ifindex) {

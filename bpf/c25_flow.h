@@ -476,9 +476,11 @@ static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_t
 /* Two CPUs that meet at one tuple both give way. */
 #define C25_ADD_TRIES 2
 
-/* Non-zero: another CPU's flow lives under the tuple, in `other`, or there is no room: NULL. */
-static __always_inline long c25_flow_enter(struct c25_flow *f, __u64 slot, struct c25_flow **other)
+/* The slot plus 1 of the flow that lives under the tuple: this one, or another CPU's. 0: there is
+ * no room. */
+static __always_inline __u32 c25_flow_enter(struct c25_flow *f, __u64 slot)
 {
+	struct c25_flow *other;
 	__u32 other_slot;
 
 	/* As in c25_nat_l4(). */
@@ -486,40 +488,39 @@ static __always_inline long c25_flow_enter(struct c25_flow *f, __u64 slot, struc
 #pragma unroll
 	for (int i = 0; i < C25_ADD_TRIES; i++) {
 		if (!c25_index_add(&f->out, C25_OUT, slot))
-			return 0;
-		*other = c25_index_find(&f->out, C25_OUT, &other_slot);
-		if (*other && c25_flow_lives(*other))
-			return -1;
+			return slot + 1;
+		other = c25_index_find(&f->out, C25_OUT, &other_slot);
+		if (other && c25_flow_lives(other))
+			return other_slot + 1;
 	}
-	*other = NULL;
-	return -1;
+	return 0;
 }
 
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot that
- * was never in the index is free at once, or refused flows would fill the table; any other goes
- * through ENDED.
+ * Makes a flow, or finds the one that another CPU made meanwhile: its slot plus 1. 0: see
+ * b->reason. A slot that was never in the index is free at once, or refused flows would fill the
+ * table; any other goes through ENDED.
  */
-static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
-						 struct c25_birth *b)
+static __noinline __u32 c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
+				      struct c25_birth *b)
 {
 	struct c25_probe pr = { .skb = skb };
 	struct c25_tick *tick = c25_clock();
-	struct c25_flow *f, *other = NULL;
-	__u32 *held;
+	struct c25_flow *f;
+	__u32 *held, entered;
 
 	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
-		return NULL;
+		return 0;
 	b->reason = C25_REASON_QUOTA;
 	if (*held >= c25_peer_quota)
-		return NULL;
+		return 0;
 	b->reason = C25_REASON_TABLE_FULL;
 	if (c25_slot_take(&pr.slot))
-		return NULL;
+		return 0;
 	f = bpf_map_lookup_elem(&c25_flows, &pr.slot);
 	if (!f)
-		return NULL;
+		return 0;
 	c25_flow_fill(f, &p->t, b, tick->now);
 
 	pr.start = c25_port_hash(&p->t);
@@ -538,18 +539,19 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 			f->state = C25_FLOW_ENDED;
 		else
 			c25_slot_put(tick, f, pr.slot);
-		return NULL;
+		return 0;
 	}
 	__sync_fetch_and_add(held, 1);
 	f->state = C25_FLOW_NEW;
-	if (!c25_flow_enter(f, pr.slot, &other))
-		return f;
+	entered = c25_flow_enter(f, pr.slot);
+	if (entered == pr.slot + 1)
+		return entered;
 
 	c25_index_del(&f->in, C25_BACK, pr.slot);
 	__sync_fetch_and_add(held, -1);
 	f->state = C25_FLOW_ENDED;
 	b->reason = C25_REASON_TABLE_FULL;
-	return other;
+	return entered;
 }
 
 struct c25_revocation {

@@ -83,9 +83,9 @@ static cJSON *connectors_json(const struct controller *c)
 		cJSON *o = cJSON_CreateObject();
 
 		cJSON_AddStringToObject(o, "id", nodes[i]->id);
-		cJSON_AddBoolToObject(
-			o, "healthy",
-			client_healthy(c->client, peers_index(c->peers, nodes[i]->id)));
+		cJSON_AddBoolToObject(o, "healthy",
+				      client_healthy(c->client,
+						     peers_index(c->peers, nodes[i]->id)));
 		cJSON_AddItemToArray(list, o);
 	}
 	return list;

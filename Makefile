@@ -111,8 +111,13 @@ $(BUILD)/bench/prog_run: tests/bench/prog_run.c $(SKEL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Wno-missing-prototypes $< -o $@ -lbpf
 
-bench-packets: all $(BUILD)/bench/load $(BUILD)/bench/prog_run ## CPU per packet against plain forwarding and nftables; root
+$(BUILD)/bench/crowd: tests/bench/crowd.c $(BUILD)/libconn25.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $^ -o $@ $(LDLIBS_ALL)
+
+bench-packets: all $(BUILD)/bench/load $(BUILD)/bench/crowd $(BUILD)/bench/prog_run ## CPU per packet against plain forwarding and nftables; root
 	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
+	$(Q)$(BUILD)/bench/prog_run
 
 bench-dns: all $(BUILD)/bench/dns_load ## CPU per DNS question against a bare forwarder, dnsdist and dnsmasq; root
 	$(Q)tests/deps.sh bench

@@ -6,12 +6,14 @@
 # client do. Load and server share one core, which is never idle and almost theirs alone: the time
 # per unit is the CPU time of everything on the way. Rounds are interleaved; ratios are formed round by round.
 #
-# ROUNDS (20), SCALE (100, percent of the units sent) and FAMILY (4 or 6) may be set.
+# ROUNDS (20), SCALE (100, percent of the units sent), FAMILY (4 or 6) and ENTRIES (0: how many
+# more mappings and flows the maps of conn25 hold) may be set.
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/../netns/lib.sh"
 ROUNDS=${ROUNDS:-20}
 SCALE=${SCALE:-100}
 FAMILY=${FAMILY:-4}
+ENTRIES=${ENTRIES:-0}
 CORE=$(($(nproc) - 1))
 LOAD=$top/build/bench/load
 fatal() {
@@ -97,8 +99,9 @@ conn25_chain() {
 		echo '@ AAAA 2001:db8:1::200'
 	} | zone example.com
 	dns_server
-	conn25_start connector --overlay none --dev eth0 --uplink wan0
-	conn25_start client --overlay none --dev eth0
+	conn25_start connector --overlay none --dev eth0 --uplink wan0 \
+		--max-flows $((ENTRIES * 3 / 2 + 262144)) --max-mappings $((ENTRIES + 65536))
+	conn25_start client --overlay none --dev eth0 --max-mappings $((ENTRIES + 65536))
 }
 
 plain
@@ -110,6 +113,11 @@ else
 	to_p=2001:db8:1::200 to_n=fd25:a::1 to_c=$(lookup client example.com AAAA)
 fi
 [ -n "$to_c" ] || fatal "no magic address" "$(cat "$dir"/*.log)"
+if [ "$ENTRIES" -gt 0 ]; then
+	for node in client connector; do
+		"$top/build/bench/crowd" "/sys/fs/bpf/$node" "$ENTRIES" || exit
+	done
+fi
 
 run() { # VARIANT WORK...: nanoseconds per unit
 	local v=$1 work=$2 ns to
@@ -134,6 +142,10 @@ for w in "${works[@]}"; do # caches and neighbours are warm, flows of 10,000 por
 	for v in p n c; do run "$v" "${args[@]}" >/dev/null || exit 1; done
 done
 for ((round = 0; round < ROUNDS; round++)); do
+	# Flows of one datagram end after 120 seconds.
+	if [ "$ENTRIES" -gt 0 ] && ((round % 5 == 0)); then
+		in_ns client "$LOAD" flows "$to_c" 6000 "$ENTRIES"
+	fi
 	for i in "${!works[@]}"; do
 		read -r -a args <<<"${works[i]#*|}"
 		# Who goes first changes from round to round.
@@ -158,8 +170,12 @@ nanoseconds() { # WORK-INDEX VARIANT: median
 	awk -v i="$1" -v a="$2" '$1 == i && $3 == a { print $4 }' "$dir/results" | sort -n |
 		awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
-printf '%s rounds, IPv%s, one core; CPU time per unit as ratio: median (minimum - maximum)\n' \
-	"$ROUNDS" "$FAMILY"
+if [ "$ENTRIES" -gt 0 ]; then
+	flows=$(conn25 connector map flows | grep -c '^udp')
+	[ "$flows" -ge "$ENTRIES" ] || fatal "only $flows flows were there"
+fi
+printf '%s rounds, IPv%s, one core, %s more entries in every map; CPU time per unit as ratio: median (minimum - maximum)\n' \
+	"$ROUNDS" "$FAMILY" "$ENTRIES"
 printf '%-30s %-26s %-26s %14s\n' work "to plain forwarding" "to nftables" "ns per unit"
 for i in "${!works[@]}"; do
 	printf '%-30s %-26s %-26s %14.0f\n' "${works[i]%|*}" "$(ratios "$i" c p)" \

@@ -7,10 +7,12 @@
  *
  *	load serve PORT			serves all of the below on one port, until killed
  *	load udp ADDR PORT N FLOWS	N datagrams of 64 bytes from FLOWS ports in turn
- *	load connect ADDR PORT N	N times: connect, one byte, close; to PORTS ports in turn,
- *so that no NAT runs out of its own load stream ADDR PORT MIB	one TCP connection
+ *	load connect ADDR PORT N	N times: connect, one byte, close
+ *	load stream ADDR PORT MIB	one TCP connection
+ *	load flows ADDR PORT N		N datagrams, each of another flow; none is answered
  *
- * The clients print nanoseconds per unit (datagram, connection, MiB).
+ * `connect` takes PORTS ports in turn, so that no NAT runs out of its own. `udp`, `connect` and
+ * `stream` print nanoseconds per unit (datagram, connection, MiB).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,6 +34,7 @@
 #define FIRST_PORT 10000
 #define CHUNK      (256 * 1024)
 #define PORTS      32
+#define SOCKETS    200 /* of `flows` */
 
 static void die(const char *what)
 {
@@ -192,6 +195,26 @@ static double run_udp(const char *addr, int port, long n, int flows)
 	return (double)(now_ns() - started) / (double)sent;
 }
 
+static void send_flows(const char *addr, int port, long n)
+{
+	char data[PAYLOAD] = { 'D' };
+
+	for (int i = 0; i < SOCKETS; i++) {
+		int fd = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
+		struct sockaddr_in6 to;
+		socklen_t len = sizeof(to);
+
+		if (getpeername(fd, (struct sockaddr *)&to, &len))
+			die("getpeername");
+		for (int k = 0; k < n / SOCKETS; k++) {
+			/* At the same place in both families. */
+			to.sin6_port = htons((uint16_t)(port + k));
+			sendto(fd, data, sizeof(data), 0, (struct sockaddr *)&to, len);
+		}
+		close(fd);
+	}
+}
+
 static double run_connect(const char *addr, int port, long n)
 {
 	uint64_t started = now_ns();
@@ -232,6 +255,8 @@ int main(int argc, char **argv)
 		serve(atoi(argv[2]));
 	else if (argc == 6 && !strcmp(argv[1], "udp"))
 		printf("%.1f\n", run_udp(argv[2], atoi(argv[3]), atol(argv[4]), atoi(argv[5])));
+	else if (argc == 5 && !strcmp(argv[1], "flows"))
+		send_flows(argv[2], atoi(argv[3]), atol(argv[4]));
 	else if (argc == 5 && !strcmp(argv[1], "connect"))
 		printf("%.1f\n", run_connect(argv[2], atoi(argv[3]), atol(argv[4])));
 	else if (argc == 5 && !strcmp(argv[1], "stream"))

@@ -3,6 +3,7 @@
  * client_keep: flows in being stay with the connector that their mapping leaves, for as long as
  * their packets are answered: its daemon may be dead, and its datapath goes on.
  */
+#define HASH_NONFATAL_OOM 1
 #include "client_int.h"
 #include "log.h"
 

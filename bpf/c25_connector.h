@@ -36,6 +36,20 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	}
 }
 
+/*
+ * Whoever takes a mapping away, or gives it another meaning, ends its flows then: one that was made
+ * meanwhile may have come too late for that, and ends here.
+ */
+static __noinline int c25_flow_confirm(struct c25_flow *f)
+{
+	struct c25_mapping *m = c25_flow_mapping(f);
+
+	if (m && c25_addr_eq(&m->real, &f->in.src))
+		return 1;
+	c25_flow_end(f);
+	return 0;
+}
+
 /* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
  * `e`. */
 static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
@@ -61,11 +75,9 @@ static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const s
 	e->reason = b.reason;
 	if (!f)
 		return NULL;
-	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
-	 */
-	if (!c25_flow_mapping(f)) {
+	if (!c25_flow_confirm(f)) {
+		c25_icmp_filtered(e, p->v6);
 		e->reason = C25_REASON_NO_MAPPING;
-		c25_flow_end(f);
 		return NULL;
 	}
 	m->last_seen = f->last_seen;

@@ -249,7 +249,11 @@ static void settle_live(struct client *c, struct lease *l, uint32_t home, uint32
 	l->standby = LEASE_NO_PEER;
 	set_standby(c, l, other);
 	record = lease_record(l);
-	other = l->standby == LEASE_NO_PEER ? home : l->standby;
+	other = l->standby;
+	if (other == LEASE_NO_PEER) {
+		other = home;
+		kept = 0;
+	}
 	if (maps_client_put(maps, &l->magic, &l->transit, home,
 			    other | (kept ? C25_TRANSIT_KEPT : 0), kept) ||
 	    maps_lease_put(maps, &l->magic, &record))

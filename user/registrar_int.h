@@ -24,6 +24,7 @@
 #include "registrar.h"
 
 #include <stddef.h>
+#include <uthash.h>
 
 #define SILENCE_MS    1000 /* without an answer a request is given up, and mappings move on */
 #define RESTART_MS    2000 /* the same where its host answers: a daemon that starts again is no move */

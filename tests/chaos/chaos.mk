@@ -33,7 +33,7 @@ previous:
 
 netns check-binaries: previous $(LOAD_BIN) $(CRASH_BIN)
 
-chaos: all previous $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
+chaos: all $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),600) bash tests/chaos/chaos.sh
 
 soak: all $(LOAD_BIN) ## traffic and churn, memory and descriptors flat: DURATION=1800 s; root

@@ -964,6 +964,26 @@ CLAIM(a_transit_address_lent_anew_is_not_released)
 	cr_assert_eq(last(1)->n_release, 0);
 }
 
+CLAIM(what_an_earlier_run_may_have_told_is_released)
+{
+	registrar_release_at(r, 1, &L(0)->transit);
+	tick();
+	pass(REGISTRAR_HEARTBEAT_MS);
+	cr_assert_eq(last(1)->n, 0);
+	cr_assert_eq(last(1)->n_release, 1);
+}
+
+CLAIM(what_an_earlier_run_may_have_told_is_not_released_once_it_is_wanted_again)
+{
+	struct waiter w = { 0 };
+
+	registrar_release_at(r, 1, &L(0)->transit);
+	want(&w, 0, AB, 2);
+	tick();
+	cr_assert_eq(last(1)->n, 1);
+	cr_assert_eq(last(1)->n_release, 0);
+}
+
 CLAIM(a_lease_never_sent_needs_no_release)
 {
 	struct waiter w = { 0 };

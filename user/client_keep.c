@@ -3,12 +3,14 @@
  * client_keep: flows in being stay with the connector that their mapping leaves, for as long as
  * their packets are answered: its daemon may be dead, and its datapath goes on.
  */
+#define HASH_NONFATAL_OOM 1
 #include "client_int.h"
 #include "log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <uthash.h>
 
 #define CHECK_MS      250
 #define CHECK_MANY_MS 20

@@ -37,7 +37,7 @@ chaos: all $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads,
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),600) bash tests/chaos/chaos.sh
 
 crash: all $(CRASH_BIN) ## daemons that die before and after every single write, those of a start too; root
-	$(Q)CONN25=$(BUILD)/conn25 CRASH_ALL=1 tests/run.sh tests/netns/test_crash.sh
+	$(Q)CONN25=$(BUILD)/conn25 CRASH_ALL=1 TEST_SECONDS=3600 tests/run.sh tests/netns/test_crash.sh
 
 soak: all $(LOAD_BIN) ## traffic and churn, memory and descriptors flat: DURATION=1800 s; root
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),1800) bash tests/chaos/soak.sh

@@ -4,7 +4,7 @@
 #
 # SEED: the order of what is done (printed). CONN25_OTHER: the binary that upgrades go to and fro;
 # without it daemons are upgraded to their own.
-# shellcheck disable=SC2154 # variables that lib.sh sets by name
+# shellcheck disable=SC2128,SC2154,SC2178 # variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../netns/lib.sh"
 DURATION=${DURATION:-600}

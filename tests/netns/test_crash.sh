@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Daemons die before and after every single write of a lease's life; each start finds everything in
-# order: nothing is lent twice, nothing is left behind, what was answered still works.
+# order: nothing is lent twice, nothing is left behind, what was answered still works. With CRASH_ALL
+# (make crash) they die at the writes of a reload and of a start as well.
 #
 # The binary is the program linked with tests/crash/points.c.
 # shellcheck disable=SC2154,SC2034,SC2317 # variables and functions that are used by name

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <uthash.h>
 
 #define CHECK_MS      250
 #define CHECK_MANY_MS 20

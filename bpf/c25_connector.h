@@ -36,13 +36,18 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	}
 }
 
-/* Ends a flow whose mapping is gone; non-zero: it was. */
-static __noinline int c25_flow_orphaned(struct c25_flow *f, __u32 slot)
+/*
+ * Whoever takes a mapping away, or gives it another meaning, ends its flows then: one that was made
+ * meanwhile may have come too late for that, and ends here.
+ */
+static __noinline int c25_flow_confirm(struct c25_flow *f, __u32 slot)
 {
-	if (c25_flow_mapping(f))
-		return 0;
+	struct c25_mapping *m = c25_flow_mapping(f);
+
+	if (m && c25_addr_eq(&m->real, &f->in.src))
+		return 1;
 	c25_flow_end(f, slot);
-	return 1;
+	return 0;
 }
 
 /* A new flow under the mapping `m` for a packet that goes out by `oif`: its slot plus 1. 0: the
@@ -74,9 +79,8 @@ __noinline __u32 c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
 	f = bpf_map_lookup_elem(&c25_flows, &slot);
 	if (!f)
 		return 0;
-	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
-	 */
-	if (c25_flow_orphaned(f, slot)) {
+	if (!c25_flow_confirm(f, slot)) {
+		c25_icmp_filtered(e, p->v6);
 		e->reason = C25_REASON_NO_MAPPING;
 		return 0;
 	}

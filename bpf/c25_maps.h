@@ -286,10 +286,11 @@ struct {
 } c25_socks SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u64); /* c25_name_step() */
 	__type(value, struct c25_answer);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_answers SEC(".maps");
 
 /* Connectors known not to answer. */
@@ -301,15 +302,26 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_down SEC(".maps");
 
-/* A question's name as it came, and where its labels start. What the loops count with is here, as
+/* A question as it came, and where its name's labels start. What the loops count with is here, as
  * indices: of a number that it may know, the verifier allows none without CAP_PERFMON. */
+#define C25_QUESTION_READ 784 /* of the message: header, the longest question, what may follow it */
+
 struct c25_question {
-	__u8 raw[512];
+	__u8 raw[1056]; /* that, and room to look at whole words beyond any name */
 	__u8 label[128];
-	__u32 at;
-	__u32 n;      /* labels that start before `at` */
-	__u64 hash;   /* of the whole name */
-	__u8 opt[16]; /* to answer with; zeroes behind it */
+	__u32 at;   /* in the name */
+	__u32 n;    /* labels not taken up yet */
+	__u32 keep; /* length of header and question */
+	__u32 pad;
+	__u64 hash; /* of the whole name */
+	/* The answer: */
+	__u8 tail[240]; /* what comes behind the question, and zeroes up to a whole word */
+	__u8 head[96];  /* headers, the IP header at ETH_HLEN */
+	__u8 dns[12];
+	__u32 tail_len;
+	__u16 flags; /* host order, but for those that go as they came */
+	__u8 answers;
+	__u8 additional;
 };
 
 struct {

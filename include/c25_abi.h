@@ -325,7 +325,8 @@ struct c25_event {
 	__u8 pad[3];
 };
 
-/* c25_names: domains whose questions are taken, by c25_name_step() over their bytes. */
+/* c25_names: domains whose questions are taken, by c25_name_step() over them; and with no flag what
+ * they end in, so that a name is looked at no further than domains go. */
 #define C25_NAME_EXACT      (1U << 0)
 #define C25_NAME_WILD       (1U << 1)
 #define C25_NAME_EXACT_SELF (1U << 2) /* with EXACT: configured, but its questions go on */
@@ -339,7 +340,7 @@ struct c25_name {
 
 /*
  * c25_answers: answers that the programs give themselves, by c25_name_step() over the name and
- * then the type's low byte. Good only where each magic address in it still has a live mapping whose
+ * then the type. Good only where each magic address in it still has a live mapping whose
  * connector is not in c25_down.
  */
 #define C25_ANSWER_MAX   8
@@ -347,20 +348,18 @@ struct c25_name {
 #define C25_ANSWER_STALE 5   /* the TTL said in that time */
 #define C25_RR4          16  /* bytes of a record, its owner a pointer to the question */
 #define C25_RR6          28
-#define C25_RR_TTL       6
 
 struct c25_answer {
 	struct c25_addr server; /* who was asked: another one may know better */
+	__u64 ends;             /* its TTL is over */
+	__u64 renewed;          /* a question was let through to renew it */
+	__u32 ttl;              /* at first */
+	__u32 n;                /* addresses */
+	__u32 len;              /* of the name */
+	__u16 type;             /* A or AAAA */
+	__u16 flags;            /* AA and RA, as the server set them; host order */
 	struct c25_addr magic[C25_ANSWER_MAX];
-	__u64 ends;                             /* its TTL is over */
-	__u64 renewed;                          /* a question was let through to renew it */
-	__u32 ttl;                              /* at first */
-	__u32 n;                                /* addresses */
-	__u32 len;                              /* of the name */
-	__u16 type;                             /* A or AAAA */
-	__u16 flags;                            /* AA and RA, as the server set them; host order */
-	__u8 records[C25_ANSWER_MAX * C25_RR6]; /* their TTLs are filled in; zeroes behind them */
-	__u8 wire[C25_NAME_LEN];                /* the name as in struct c25_name */
+	__u8 wire[C25_NAME_LEN]; /* the name as in struct c25_name */
 };
 
 /* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
@@ -390,11 +389,13 @@ enum c25_sock {
 #define C25_MARK      0x0c25
 #define C25_MARK_MASK 0x0fff
 
-/* One step of the hash by which names are found: bytes of a name as in struct c25_name, the last
- * one first, so that every step that takes up a length byte has the hash of a suffix. */
-static inline __u64 c25_name_step(__u64 hash, __u8 byte)
+/* One step of the hash by which names are found. A name's labels are taken up from the last to the
+ * first, each as words of eight bytes from its length byte on, lower case, with zeroes behind:
+ * after each label it is the hash of a suffix. */
+static inline __u64 c25_name_step(__u64 hash, __u64 word)
 {
-	return (hash ^ byte) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
 }
 
 /* Before the first step. `cookie`: c25_meta's. */
@@ -425,7 +426,7 @@ _Static_assert(sizeof(struct c25_tick) == 48, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
-_Static_assert(sizeof(struct c25_answer) == 656, "layout");
+_Static_assert(sizeof(struct c25_answer) == 432, "layout");
 _Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*
@@ -473,7 +474,8 @@ _Static_assert(sizeof(struct c25_name) == 264, "layout");
 	X(DNS_TAKEN, 0, "DNS question for a configured name, given to the daemon")                 \
 	X(DNS_TCP_TAKEN, 0, "DNS over TCP, given to the daemon")                                   \
 	X(DNS_TCP_OTHER, 0, "DNS over TCP that is not the daemon's, left alone")                   \
-	X(DNS_REFUSED, 0, "no daemon: question for a configured name answered REFUSED")            \
+	X(DNS_REFUSED, 0,                                                                          \
+	  "no daemon: question for a configured name refused, its connection reset")               \
 	X(DNS_ANSWERED, 0, "DNS question for a leased name answered by the kernel")                \
 	X(DNS_STALE, 0, "no daemon: answered by the kernel beyond the TTL, within the grace")      \
 	X(DNS_OPEN, 0, "no daemon: question for a configured name let go on")                      \

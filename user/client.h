@@ -69,6 +69,8 @@ int client_reload(struct client *c, const struct netmap *nm);
 void client_unmapped(struct client *c, const struct c25_addr *transit);
 
 struct lease_table *client_leases(struct client *c);
+/* Addresses of a pool that are in quarantine. */
+uint64_t client_pool_resting(struct client *c, enum netmap_pool which);
 const struct client_stats *client_stats(const struct client *c);
 const struct dns_proxy_stats *client_dns_stats(const struct client *c);
 bool client_healthy(const struct client *c, uint32_t connector);

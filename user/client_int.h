@@ -21,8 +21,12 @@ struct client_app {
 #define LEASE_IDLE 7440
 
 struct client_resolve; /* client_resolve.h */
-struct kept;           /* client_keep.c */
-struct request;        /* to a connector, under way; client_register.c */
+struct kept;           /* client_pressure.c */
+/* Warns once of a pool or a table that is nearly used up. */
+void client_pressure_check(struct client *c);
+
+/* client_keep.c */
+struct request; /* to a connector, under way; client_register.c */
 
 /* A record that only keeps addresses from being lent, until `expires`. Oldest first. */
 struct quarantine {
@@ -51,6 +55,7 @@ struct client {
 	struct dns_answers answers;
 	struct client_stats stats;
 	const char *why;                 /* the connector in hand gave no answer; NULL: in time */
+	uint32_t pressed;                /* warned of: bits of pools, and one for the leases */
 	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };
 _Static_assert(CONFIG_MAX_LISTEN <= 32, "bits of client.listens, connector.listens");

@@ -165,6 +165,7 @@ void client_sweep(struct client *c)
 	struct sweep s = { .c = c, .now = client_now_s() };
 
 	quarantine_expire(c, s.now);
+	client_pressure_check(c);
 	lease_each_from(c->leases, &c->sweep_at, SWEEP_SLICE, sweep_one, &s);
 	client_tick_soon(c);
 }

@@ -32,6 +32,7 @@ struct connector {
 	uint64_t heard[C25_MAX_PEERS]; /* CLOCK_BOOTTIME, seconds */
 	uint32_t held[C25_MAX_PEERS];  /* mappings */
 	uint32_t total;
+	bool pressed; /* warned that the table is nearly full */
 	struct connector_stats stats;
 	uint32_t listens, listen_failed; /* bits of --peerapi-listen, or of the own addresses */
 	char epoch[32];
@@ -232,6 +233,21 @@ static int find_idle(const void *key, const void *value, void *ctx)
 	return last + MAPPING_IDLE <= d->now ? doom(d, key, m->peer) : 0;
 }
 
+/* Warns once, until the table has emptied well below. */
+static void check_room(struct connector *c)
+{
+	uint64_t max = c->deps.config->max_mappings;
+
+	if (c->total < max * 7 / 10)
+		c->pressed = false;
+	if (c->pressed || c->total < max * 8 / 10)
+		return;
+	c->pressed = true;
+	log_warn("%u of at most %llu mappings (--max-mappings): clients are refused when there is "
+		 "no more room",
+		 c->total, (unsigned long long)max);
+}
+
 static void on_expire(uv_timer_t *t)
 {
 	struct connector *c = t->data;
@@ -239,6 +255,7 @@ static void on_expire(uv_timer_t *t)
 
 	maps_each(c->deps.maps, MAP_MAPPINGS, find_idle, &d);
 	c->stats.expired += end_doomed(&d);
+	check_room(c);
 }
 
 /* Whether today's netmap still permits a mapping made under an earlier one. */

@@ -14,8 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SETTLE_MS 100
-#define MINUTE_MS 60000
+#define SETTLE_MS     100
+#define MINUTE_MS     60000
+#define ROLE_AGAIN_MS 5000 /* and then with each sync */
 
 /* Netmap. */
 
@@ -226,6 +227,14 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 	return err;
 }
 
+/* The netmap in force gives this node a role that could not be started. */
+static bool lacks_role(const struct controller *c)
+{
+	return (!c->client && is_client(c->nm)) || (!c->connector && is_connector(c->nm));
+}
+
+static void on_sync(uv_timer_t *t);
+
 /* Reload. */
 
 static bool same_addresses(const struct netmap *a, const struct netmap *b)
@@ -262,6 +271,8 @@ static void apply(struct controller *c, struct netmap *nm)
 	controller_intercept(c, nm);
 	listen_roles(c);
 	controller_check_tls(c, nm);
+	if (lacks_role(c))
+		uv_timer_start(&c->minute, on_sync, ROLE_AGAIN_MS, MINUTE_MS);
 	netmap_free(old);
 }
 
@@ -313,6 +324,16 @@ static bool detached(struct controller *c)
 	return true;
 }
 
+/* What kept a role from starting may have passed. */
+static void retry_roles(struct controller *c)
+{
+	if (!lacks_role(c) || add_roles(c, c->nm))
+		return;
+	log_info("role taken up: node %s is now%s%s", c->config->node, c->client ? " client" : "",
+		 c->connector ? " connector" : "");
+	controller_intercept(c, c->nm);
+}
+
 /* Of network changes that have settled, and of each minute. */
 static void on_sync(uv_timer_t *t)
 {
@@ -320,6 +341,7 @@ static void on_sync(uv_timer_t *t)
 
 	if (detached(c))
 		return;
+	retry_roles(c);
 	sync_kernel(c, c->nm);
 	listen_roles(c);
 	if (c->tls)

@@ -91,8 +91,9 @@ void controller_unwatch_events(struct controller *c);
 
 /* controller_metrics.c: ops of --metrics-listen. */
 extern const struct metrics_server_ops controller_metrics_ops;
-/* Other nodes that are connectors of any app this one may use; `out` has room for every node. */
-size_t controller_connectors(const struct controller *c, const struct netmap_node **out);
+/* Indices of other nodes that are connectors of any app this one may use; `out` has room for every
+ * node. */
+size_t controller_connectors(const struct controller *c, size_t *out);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

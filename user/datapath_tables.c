@@ -45,7 +45,7 @@ static const struct {
 	{ "c25_dns_to", DNS },
 	{ "c25_dns_ports", DNS },
 	{ "c25_socks", DNS },
-	{ "c25_answers", DNS },
+	{ "c25_answers", DNS | PER_MAPPING },
 	{ "c25_down", DNS },
 	{ "c25_questions", DNS | REPLACEABLE },
 	{ "c25_frags", CONNECTOR | REPLACEABLE },

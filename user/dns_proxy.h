@@ -125,6 +125,10 @@ int dns_query_external_answer(struct dns_query *q, const uint8_t *msg, size_t le
  */
 int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp);
 
+/* ops->match would say otherwise than before of some questions: it is asked again about those under
+ * way. */
+void dns_proxy_rematch(struct dns_proxy *p);
+
 /* The plan's states are final: write the answer and send it. */
 void dns_query_finish(struct dns_query *q);
 /* SERVFAIL instead. */

@@ -56,27 +56,22 @@ int http_loop_start(struct http_loop *h, uv_loop_t *loop, struct MHD_Daemon *mhd
 	return 0;
 }
 
-static void again_closed(uv_handle_t *handle)
+static void handle_closed(uv_handle_t *handle)
 {
 	struct http_loop *h = handle->data;
 
-	h->stopped(h);
-}
-
-static void poll_closed(uv_handle_t *handle)
-{
-	struct http_loop *h = handle->data;
-
-	uv_close((uv_handle_t *)&h->again, again_closed);
+	if (!--h->open)
+		h->stopped(h);
 }
 
 void http_loop_stop(struct http_loop *h, void (*stopped)(struct http_loop *h))
 {
 	h->stopped = stopped;
-	uv_timer_stop(&h->again);
+	h->open = 2;
 	/* Out of the loop's epoll before the daemon closes the descriptor. */
-	uv_close((uv_handle_t *)&h->poll, poll_closed);
+	uv_close((uv_handle_t *)&h->poll, handle_closed);
 	MHD_stop_daemon(h->mhd);
+	uv_close((uv_handle_t *)&h->again, handle_closed);
 }
 
 int http_loop_listen(const struct sockaddr *sa)

@@ -17,6 +17,7 @@ struct http_loop {
 	struct MHD_Daemon *mhd;
 	uv_poll_t poll;
 	uv_timer_t again; /* the daemon has work left that no descriptor tells of */
+	unsigned open;    /* handles */
 	void (*stopped)(struct http_loop *h);
 };
 
@@ -29,7 +30,7 @@ void http_loop_run(struct http_loop *h);
 void http_loop_soon(struct http_loop *h);
 
 /* Connections end at once; none may be suspended. `stopped` is called when the loop has closed
- * the handles. */
+ * the handles, in its next turn. */
 void http_loop_stop(struct http_loop *h, void (*stopped)(struct http_loop *h));
 
 /* A listening socket on this address, also on one that is not up yet; "[::]" takes IPv4 as well.

@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,7 @@ static size_t put_escaped(char *out, size_t size, const char *text)
 static void log_line(enum log_level level, const char *message)
 {
 	char text[LINE_MAX_LEN * 6], line[sizeof(text) + 128], when[32];
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
 	struct timespec now;
 	struct tm tm;
 	int n;
@@ -85,8 +87,9 @@ static void log_line(enum log_level level, const char *message)
 	} else {
 		n = snprintf(line, sizeof(line), "conn25: %s: %s\n", level_names[level], text);
 	}
-	/* A full or closed log must not stop the daemon. */
-	if (write(STDERR_FILENO, line, (size_t)n) != n)
+	/* A log that is full, closed or whose reader sleeps must not stop the daemon. */
+	if (poll(&log, 1, 0) != 1 || !(log.revents & POLLOUT) ||
+	    write(STDERR_FILENO, line, (size_t)n) != n)
 		dropped++;
 }
 

@@ -424,15 +424,6 @@ static struct c25_mapping mapping_now(void)
 	return m;
 }
 
-static int revoke_mapping(const char *client, const char *transit)
-{
-	struct c25_mapping_key k = { .client = addr_of(client), .transit = addr_of(transit) };
-	LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = &k, .ctx_size_in = sizeof(k));
-
-	cr_assert_eq(bpf_prog_test_run_opts(bpf_program__fd(b.skel->progs.c25_revoke), &o), 0);
-	return (int)o.retval;
-}
-
 Test(packets_connector, revoking_a_mapping_ends_its_flows_and_no_others)
 {
 	struct packet p = to_transit(&v4, IPPROTO_UDP), q = p;

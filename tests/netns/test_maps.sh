@@ -94,7 +94,7 @@ read_calmly() { # no packet came between the two readings of status
 	before=$(told) in_map=$(reasons client)
 	[ "$(told)" = "$before" ]
 }
-check "the counters are read while they stand still" wait_for 10 read_calmly
+wait_for 10 read_calmly || fatal "the counters are read while they stand still"
 check_eq "status adds up to the map's reasons" "$before" "$in_map"
 
 # Detach under a running system.

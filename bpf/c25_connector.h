@@ -36,51 +36,50 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	}
 }
 
-/* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
- * `e`. */
-static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
-						  struct c25_mapping *m, __u32 oif,
-						  struct c25_icmp *e)
+/* A new flow for a packet that goes out by `oif`. Returns its slot, or the reason, negative. */
+__noinline long c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p, __u32 oif,
+			       __u32 peer)
 {
 	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
-	struct c25_birth b = { 0 };
-	struct c25_flow *f;
+	struct c25_flow *f = c25_unborn();
+	struct c25_mapping *m;
+	__u32 slot;
+	long made;
 
-	e->reason = C25_REASON_NOT_UPLINK;
-	if (!dev || !(dev->flags & C25_DEV_UPLINK))
-		return NULL;
-	c25_addr_copy(&b.uplink_addr, c25_pick(p->v6, &dev->addr4, &dev->addr6));
-	e->reason = C25_REASON_NO_UPLINK_ADDR;
-	if (c25_addr_none(&b.uplink_addr))
-		return NULL;
-	c25_addr_copy(&b.real, &m->real);
-	b.uplink = oif;
-	b.peer = e->peer;
-	b.app = m->app;
-	f = c25_flow_make(skb, p, &b);
-	e->reason = b.reason;
+	if (!p || !f || !dev || !(dev->flags & C25_DEV_UPLINK))
+		return -C25_REASON_NOT_UPLINK;
+	c25_addr_copy(&f->in.dst, c25_pick(p->v6, &dev->addr4, &dev->addr6));
+	if (c25_addr_none(&f->in.dst))
+		return -C25_REASON_NO_UPLINK_ADDR;
+	f->uplink = oif;
+	f->peer = peer;
+	made = c25_flow_make(skb, p, f);
+	if (made < 0)
+		return made;
+	slot = made;
+	f = bpf_map_lookup_elem(&c25_flows, &slot);
 	if (!f)
-		return NULL;
+		return -C25_REASON_INTERNAL;
 	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
 	 */
-	if (!c25_flow_mapping(f)) {
-		e->reason = C25_REASON_NO_MAPPING;
+	m = c25_flow_mapping(f);
+	if (!m) {
 		c25_flow_end(f);
-		return NULL;
+		return -C25_REASON_NO_MAPPING;
 	}
 	m->last_seen = f->last_seen;
-	return f;
+	return slot;
 }
 
-/* On to the real address; `f` or `m` is given, and the peer it is for. */
+/* On to the real address: of a flow, or one unborn, of this peer. */
 static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
-					     struct c25_flow *f, struct c25_mapping *m, __u32 peer)
+					     struct c25_flow *f, __u32 peer)
 {
 	struct c25_icmp e = { .peer = peer };
 	__u32 bytes = skb->len - l2;
 	struct bpf_fib_lookup fib;
-	__u32 ports;
+	__u32 ports, slot;
 	long found;
 
 	if (p->ttl <= 1) {
@@ -88,7 +87,7 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		e.reason = C25_REASON_TTL;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	found = c25_route(skb, l2, p, f ? &f->in.src : &m->real, &fib);
+	found = c25_route(skb, l2, p, &f->in.src, &fib);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
 		c25_icmp_too_big(&e, p->v6, fib.mtu_result);
 		e.reason = C25_REASON_TOO_BIG;
@@ -100,10 +99,17 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 								 C25_REASON_NO_ROUTE;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	if (!f) {
-		f = c25_flow_start(skb, p, m, fib.ifindex, &e);
-		if (!f)
+	if (!f->uplink) {
+		long made = c25_flow_start(skb, p, fib.ifindex, peer);
+
+		if (made < 0) {
+			e.reason = -made;
 			return c25_refuse_peer(skb, l2, p, o, &e);
+		}
+		slot = made;
+		f = bpf_map_lookup_elem(&c25_flows, &slot);
+		if (!f)
+			return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	} else if (f->uplink != fib.ifindex) {
 		c25_flow_revoke(f);
 		/* Established connections do not believe errors. */
@@ -151,11 +157,11 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 				       __u32 peer)
 {
 	struct c25_quote *q;
-	struct bpf_fib_lookup fib;
+	struct bpf_fib_lookup *fib = c25_fib_room();
 	struct c25_flow *f;
 	long found;
 
-	if (!p)
+	if (!p || !fib)
 		return TC_ACT_SHOT;
 	q = c25_quote_load(skb, p);
 	if (!q)
@@ -166,16 +172,16 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (p->ttl <= 1)
 		return c25_drop(skb, l2, p, C25_REASON_TTL);
-	found = c25_route(skb, l2, p, &f->in.src, &fib);
+	found = c25_route(skb, l2, p, &f->in.src, fib);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return c25_drop(skb, l2, p, C25_REASON_NO_ROUTE);
-	if (fib.ifindex != f->uplink)
+	if (fib->ifindex != f->uplink)
 		return c25_drop(skb, l2, p, C25_REASON_REROUTED);
 	c25_tuple_copy(&q->n, &f->in);
 	if (c25_quote_nat(skb, p, q) || c25_nat_addrs(skb, l2, p, &f->in.dst, &f->in.src))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &fib, found);
+	return c25_to_uplink(skb, l2, fib, found);
 }
 
 /*
@@ -232,7 +238,9 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	__u32 ports;
 	long verdict;
 
-	if (p->frag && o && !c25_load_addrs(skb, l2, p)) {
+	if (!o)
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	if (p->frag && !c25_load_addrs(skb, l2, p)) {
 		verdict = c25_frag_back(skb, l2, p, o);
 		if (verdict != C25_FRAG_GO_ON)
 			return verdict;
@@ -241,7 +249,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 		return c25_connector_error_back(skb, l2, p);
 	if (!c25_could_be_reply(p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
+	if (skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &p->t));
 	/* Also of a flow that was revoked: the host answers that nobody is there. */

@@ -156,6 +156,7 @@ __noinline int c25_answer_csum(struct __sk_buff *skb, __u32 csum, __u32 at, __u3
 
 	if (!s || !q || !size || size > C25_ANSWER_MAX * C25_RR6 || size & 3)
 		return -1;
+	size = c25_length(size, sizeof(s->b) - 1);
 	if (c25_sum_csum(skb, csum, at, bpf_csum_diff(NULL, 0, (void *)s->b, size, 0)))
 		return -1;
 	return has_opt && c25_sum_csum(skb, csum, at + size,
@@ -168,8 +169,10 @@ __noinline int c25_answer_store(struct __sk_buff *skb, __u32 at, __u32 size, __u
 	__u32 zero = 0;
 	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
 
-	if (!s || !q || !size || size > C25_ANSWER_MAX * C25_RR6 ||
-	    bpf_skb_store_bytes(skb, at, s->b, size, 0))
+	if (!s || !q || !size || size > C25_ANSWER_MAX * C25_RR6)
+		return -1;
+	size = c25_length(size, sizeof(s->b) - 1);
+	if (bpf_skb_store_bytes(skb, at, s->b, size, 0))
 		return -1;
 	return has_opt && bpf_skb_store_bytes(skb, at + size, q->opt, DNS_OPT_LEN, 0);
 }

@@ -156,8 +156,8 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	room = len - DNS_HEADER;
 	if (room > 255 + 4)
 		room = 255 + 4;
-	asm volatile("" : "+r"(room));
-	if (room < 1 || room > 255 + 4 || bpf_skb_load_bytes(skb, off + DNS_HEADER, q->raw, room))
+	room = c25_length(room, sizeof(q->raw) - 1);
+	if (bpf_skb_load_bytes(skb, off + DNS_HEADER, q->raw, room))
 		return 0;
 	q->at = q->n = 0;
 	bpf_loop(128, c25_label_next, &whole, 0);

@@ -49,8 +49,8 @@ __noinline int c25_cut_csum(struct __sk_buff *skb, __u32 csum, __u32 from, __u32
 		return -1;
 	for (int i = 0; i < C25_CUT_MAX / 8; i++)
 		*(c25_u64 *)(s->b + i * 8) = 0;
-	asm volatile("" : "+r"(len));
-	if (len < 1 || len > C25_CUT_MAX || bpf_skb_load_bytes(skb, from, s->b, len))
+	if (!len || len > C25_CUT_MAX ||
+	    bpf_skb_load_bytes(skb, from, s->b, c25_length(len, C25_CUT_MAX - 1)))
 		return -1;
 	return c25_sum_csum(skb, csum, from, bpf_csum_diff((void *)s->b, C25_CUT_MAX, NULL, 0, 0));
 }

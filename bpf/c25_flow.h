@@ -387,7 +387,7 @@ static __always_inline int c25_port_taken(struct __sk_buff *skb, const struct c2
 
 struct c25_probe {
 	struct __sk_buff *skb;
-	__u32 slot;
+	struct c25_flow_ref ref;
 	__u32 start;
 	__u32 step;
 	__u32 found;
@@ -404,7 +404,7 @@ static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
 /* No port is free: one whose connection is over is used again before its time (RFC 6191). */
 static long c25_probe_closed(__u32 i, struct c25_probe *pr)
 {
-	__u32 slot = pr->slot;
+	__u32 slot = pr->ref.slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot), *old;
 	struct c25_flow_ref ref = { .slot = slot };
 
@@ -420,7 +420,7 @@ static long c25_probe_closed(__u32 i, struct c25_probe *pr)
 
 static long c25_probe_port(__u32 i, struct c25_probe *pr)
 {
-	__u32 slot = pr->slot;
+	__u32 slot = pr->ref.slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
 	struct c25_flow_ref ref = { .slot = slot };
 	__be16 port = c25_probe_at(pr, i);
@@ -452,23 +452,34 @@ static __always_inline __u32 c25_port_hash(const struct c25_tuple *t)
 	return h >> 32;
 }
 
-/* What a new flow is made from. */
-struct c25_birth {
-	struct c25_addr real __attribute__((aligned(8)));
-	struct c25_addr uplink_addr;
-	__u32 uplink;
-	__u32 peer;
-	__u32 app;
-	__u32 reason; /* out: why there is none */
-};
+/* What a new flow is made from has the form of one: where to and from, whose, and by which uplink. */
+static __always_inline struct c25_flow *c25_unborn(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_scratch, &zero);
+}
+
+/* Where a flow's first packet is to go, in the form of a flow: it has no uplink yet. */
+static __always_inline struct c25_flow *c25_flow_unborn(const struct c25_mapping *m)
+{
+	struct c25_flow *f = c25_unborn();
+
+	if (!f)
+		return NULL;
+	f->uplink = 0;
+	f->app = m->app;
+	c25_addr_copy(&f->in.src, &m->real);
+	return f;
+}
 
 static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_tuple *t,
-					  const struct c25_birth *b, __u64 now)
+					  const struct c25_flow *b, __u64 now)
 {
 	__builtin_memset(f, 0, sizeof(*f));
 	c25_tuple_copy(&f->out, t);
-	c25_addr_copy(&f->in.src, &b->real);
-	c25_addr_copy(&f->in.dst, &b->uplink_addr);
+	c25_addr_copy(&f->in.src, &b->in.src);
+	c25_addr_copy(&f->in.dst, &b->in.dst);
 	f->in.sport = t->dport;
 	f->in.proto = t->proto;
 	f->peer = b->peer;
@@ -479,32 +490,32 @@ static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_t
 }
 
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot that
- * found no port was in no hash and is free at once, or refused flows would fill the table; one that
- * was not the first goes through ENDED like any other.
+ * Makes a flow, or finds the one that another CPU made meanwhile. Returns its slot, or the
+ * reason, negative. A slot that found no port was in no hash and is free at once, or refused flows
+ * would fill the table; one that was not the first goes through ENDED like any other.
+ *
+ * It returns no pointer: of a NULL that a function returned, verifiers before 6.17 believe without
+ * CAP_PERFMON that the caller may have used it.
  */
-static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
-						 struct c25_birth *b)
+static __noinline long c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
+				     const struct c25_flow *b)
 {
 	struct c25_probe pr = { .skb = skb };
-	struct c25_flow_ref ref = { 0 };
+	struct c25_flow_ref *made;
 	struct c25_tick *tick = c25_clock();
-	__u32 peer = b->peer, *held;
+	__u32 *held;
 	struct c25_flow *f;
 
-	held = bpf_map_lookup_elem(&c25_held, &peer);
+	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
-		return NULL;
-	b->reason = C25_REASON_QUOTA;
+		return -C25_REASON_INTERNAL;
 	if (*held >= c25_peer_quota)
-		return NULL;
-	b->reason = C25_REASON_TABLE_FULL;
-	if (c25_slot_take(&ref.slot))
-		return NULL;
-	pr.slot = ref.slot;
-	f = bpf_map_lookup_elem(&c25_flows, &pr.slot);
+		return -C25_REASON_QUOTA;
+	if (c25_slot_take(&pr.ref.slot))
+		return -C25_REASON_TABLE_FULL;
+	f = bpf_map_lookup_elem(&c25_flows, &pr.ref.slot);
 	if (!f)
-		return NULL;
+		return -C25_REASON_TABLE_FULL;
 	c25_flow_fill(f, &p->t, b, tick->now);
 
 	pr.start = c25_port_hash(&p->t);
@@ -513,22 +524,23 @@ static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const st
 	bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
 	if (!pr.found && p->t.proto == IPPROTO_TCP)
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
-	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
-		c25_slot_put(tick, f, pr.slot);
-		return NULL;
+		c25_slot_put(tick, f, pr.ref.slot);
+		return pr.taken ? -C25_REASON_AMBIGUOUS : -C25_REASON_NO_PORT;
 	}
 	__sync_fetch_and_add(held, 1);
 	f->state = C25_FLOW_NEW;
-	if (!bpf_map_update_elem(&c25_flow_out, &f->out, &ref, BPF_NOEXIST))
-		return f;
+	if (!bpf_map_update_elem(&c25_flow_out, &f->out, &pr.ref, BPF_NOEXIST))
+		return pr.ref.slot;
 
 	bpf_map_delete_elem(&c25_flow_in, &f->in);
 	__sync_fetch_and_add(held, -1);
 	f->state = C25_FLOW_ENDED;
-	b->reason = C25_REASON_TABLE_FULL;
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
-	return f && c25_flow_lives(f) ? f : NULL;
+	made = bpf_map_lookup_elem(&c25_flow_out, &f->out);
+	if (!made)
+		return -C25_REASON_TABLE_FULL;
+	f = c25_flow_of(made);
+	return f && c25_flow_lives(f) ? made->slot : -C25_REASON_TABLE_FULL;
 }
 
 struct c25_revocation {

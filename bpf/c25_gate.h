@@ -71,7 +71,7 @@ static __always_inline int c25_gate_out(struct __sk_buff *skb, const __u32 l2)
 
 static __always_inline int c25_is_behind_peer(const struct c25_net *src)
 {
-	return src && (src->kind == C25_NET_NODE || src->kind == C25_NET_PODS);
+	return src->kind == C25_NET_NODE || src->kind == C25_NET_PODS;
 }
 
 /* In to a node's own address, from the peer that `src` says. */
@@ -91,10 +91,10 @@ static __always_inline int c25_gate_self(struct __sk_buff *skb, const __u32 l2,
 	return c25_pass(skb, l2, C25_REASON_OVERLAY_IN);
 }
 
-/* To a transit address, of no flow. With a mapping in `m` it may start one; else it is done. */
+/* To a transit address, of no flow. With one unborn in `f` it may start it; else it is done. */
 static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 					  const struct c25_pkt *p, const struct c25_overlay *o,
-					  __u32 peer, struct c25_mapping **m)
+					  __u32 peer, struct c25_flow **f)
 {
 	struct c25_icmp e = { .reason = C25_REASON_NO_MAPPING, .peer = peer };
 	struct c25_mapping *found;
@@ -117,15 +117,15 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 		e.reason = reason;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	*m = found;
-	return TC_ACT_UNSPEC;
+	*f = c25_flow_unborn(found);
+	return TC_ACT_SHOT;
 }
 
 /* A pool that was taken out lends no more, but what its peers have mapped goes on. */
 static __always_inline int c25_is_transit(const struct c25_pkt *p, const struct c25_net *src,
 					  const struct c25_net *dst)
 {
-	if (dst && dst->kind == C25_NET_TRANSIT)
+	if (dst->kind == C25_NET_TRANSIT)
 		return 1;
 	return c25_is_behind_peer(src) && c25_mapping_of(p, src->peer);
 }
@@ -133,30 +133,30 @@ static __always_inline int c25_is_transit(const struct c25_pkt *p, const struct 
 /* In from a source that is no transit address of ours, and of no flow. */
 static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
-					     const struct c25_addr *outer, struct c25_mapping **m,
+					     const struct c25_addr *outer, struct c25_flow **f,
 					     __u32 *peer)
 {
-	struct c25_net *src = c25_net_of(&p->t.src), *dst = c25_net_of(&p->t.dst);
+	const struct c25_net src = c25_net_at(&p->t.src), dst = c25_net_at(&p->t.dst);
 
 	if (c25_client && c25_is_error(p)) {
-		if (src && src->kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
+		if (src.kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
 			c25_count(skb, l2, C25_REASON_UNMAPPED_HELD);
 			return TC_ACT_SHOT;
 		}
 		if (!c25_client_error_in(skb, p, outer))
 			return c25_pass(skb, l2, C25_REASON_CLIENT_BACK);
 	}
-	if (dst && dst->kind == C25_NET_SELF)
-		return c25_gate_self(skb, l2, p, src, outer);
-	if (c25_connector && c25_is_transit(p, src, dst)) {
-		if (!c25_is_behind_peer(src))
+	if (dst.kind == C25_NET_SELF)
+		return c25_gate_self(skb, l2, p, &src, outer);
+	if (c25_connector && c25_is_transit(p, &src, &dst)) {
+		if (!c25_is_behind_peer(&src))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
-		if (!c25_is_peer(src->peer, outer))
+		if (!c25_is_peer(src.peer, outer))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_OUTER);
-		*peer = src->peer;
-		return c25_gate_first(skb, l2, p, o, src->peer, m);
+		*peer = src.peer;
+		return c25_gate_first(skb, l2, p, o, src.peer, f);
 	}
-	if (src && src->kind == C25_NET_TRANSIT)
+	if (src.kind == C25_NET_TRANSIT)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TRANSIT);
 	return c25_stray(skb, l2);
 }
@@ -165,7 +165,6 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 {
 	struct c25_addr outer __attribute__((aligned(8))) = { 0 };
 	struct c25_transit *t = NULL;
-	struct c25_mapping *m = NULL;
 	struct c25_flow *f = NULL;
 	struct c25_overlay *o;
 	struct c25_pkt p;
@@ -197,8 +196,8 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 	if (c25_connector)
 		f = c25_connector_flow(&p);
 	if (!f) {
-		verdict = c25_gate_in_other(skb, l2, &p, o, &outer, &m, &peer);
-		if (!m)
+		verdict = c25_gate_in_other(skb, l2, &p, o, &outer, &f, &peer);
+		if (!f)
 			return verdict;
 	} else {
 		peer = f->peer;
@@ -207,7 +206,7 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 		if (f->state == C25_FLOW_REVOKED)
 			return c25_reset_peer(skb, l2, &p, peer, C25_REASON_REVOKED);
 	}
-	return c25_connector_out(skb, l2, &p, o, f, m, peer);
+	return c25_connector_out(skb, l2, &p, o, f, peer);
 }
 
 static __always_inline int c25_uplink(struct __sk_buff *skb, const __u32 l2)

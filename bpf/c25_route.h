@@ -8,6 +8,14 @@
 #include "c25_mss.h"
 #include "c25_tunnel.h"
 
+/* Where the stack is too small for it. */
+static __always_inline struct bpf_fib_lookup *c25_fib_room(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_scratch, &zero);
+}
+
 /* Next hop and its link address towards the real address, for packets of this length. */
 static __always_inline long c25_route(struct __sk_buff *skb, const __u32 l2,
 				      const struct c25_pkt *p, const struct c25_addr *real,
@@ -21,6 +29,8 @@ static __always_inline long c25_route(struct __sk_buff *skb, const __u32 l2,
 		fib->family = AF_INET6;
 		for (int i = 0; i < 4; i++)
 			fib->ipv6_dst[i] = c25_addr_w(real, i);
+		/* Or clang makes one store of the last two, at an offset that depends on `v6`. */
+		asm volatile("" ::: "memory");
 	} else {
 		fib->family = AF_INET;
 		fib->ipv4_dst = c25_addr_w(real, 3);

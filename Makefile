@@ -161,4 +161,4 @@ clean: ## remove $(BUILD)
 
 -include $(wildcard $(BUILD)/user/*.d $(BUILD)/san/user/*.d)
 
-include tests/fuzz/fuzz.mk
+include tests/fuzz/fuzz.mk tests/chaos/chaos.mk

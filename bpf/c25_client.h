@@ -9,6 +9,7 @@
 #include "c25_count.h"
 #include "c25_error.h"
 #include "c25_icmp.h"
+#include "c25_keep.h"
 #include "c25_mss.h"
 #include "c25_nat.h"
 #include "c25_reset.h"
@@ -32,13 +33,19 @@ __noinline long c25_client_error_out(struct __sk_buff *skb, const struct c25_pkt
 	return c25_quote_nat(skb, p, q);
 }
 
+/* Whether this tunnel's end is one of those whose packets are taken. */
+static __always_inline int c25_is_from(const struct c25_transit *t, const struct c25_addr *outer)
+{
+	return c25_is_peer(t->peer, outer) || c25_is_peer(t->peer2 & ~C25_TRANSIT_KEPT, outer);
+}
+
 /* Of a quoted packet to a transit address: the mapping, if this tunnel's end is its connector. */
 static __always_inline struct c25_transit *c25_client_quoted(const struct c25_quote *q,
 							     const struct c25_addr *outer)
 {
 	struct c25_transit *t = bpf_map_lookup_elem(&c25_transit, &q->t.dst);
 
-	return t && (c25_is_peer(t->peer, outer) || c25_is_peer(t->peer2, outer)) ? t : NULL;
+	return t && c25_is_from(t, outer) ? t : NULL;
 }
 
 /* What an error on its way in quotes went to a transit address. Non-zero: to none of ours. */
@@ -112,11 +119,14 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 {
 	struct c25_tick *tick = c25_clock();
 	struct c25_peer *peer;
+	__u32 to = m->peer;
 	long verdict;
 
 	if (m->flags & C25_MAGIC_DEAD)
 		return c25_refuse_local(skb, l2, p, o, C25_REASON_DEAD_MAGIC);
-	peer = c25_peer_of(m->peer);
+	if (m->flags & C25_MAGIC_KEPT)
+		to = c25_keep_out(p, to);
+	peer = c25_peer_of(to);
 	if (!peer)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
 	if (c25_is_error(p) && c25_client_error_out(skb, p))
@@ -129,7 +139,7 @@ static __always_inline int c25_client_out(struct __sk_buff *skb, const __u32 l2,
 	if (c25_tunnel_key && c25_tunnel_to(skb, o, peer))
 		return c25_drop(skb, l2, p, C25_REASON_NO_TUNNEL);
 	verdict = TC_ACT_UNSPEC;
-	if (!c25_tunnel_key && l2 && m->peer != c25_via(o, p->v6)) {
+	if (!c25_tunnel_key && l2 && to != c25_via(o, p->v6)) {
 		c25_mark(skb);
 		verdict = c25_to_neighbour(skb->ifindex, peer, p->v6);
 		if (verdict < 0)
@@ -151,10 +161,12 @@ static __always_inline int c25_client_in(struct __sk_buff *skb, const __u32 l2,
 {
 	struct c25_tick *tick = c25_clock();
 
-	if (!c25_is_peer(t->peer, outer) && !c25_is_peer(t->peer2, outer))
+	if (!c25_is_from(t, outer))
 		return c25_drop(skb, l2, p, C25_REASON_WRONG_CONNECTOR);
 	if (c25_is_error(p) && c25_client_error_in(skb, p, outer))
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
+	if (t->peer2 & C25_TRANSIT_KEPT)
+		c25_keep_back(p, &t->magic);
 	if (c25_nat(skb, l2, p, &t->magic, NULL, 0, C25_NAT_SRC))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (c25_clamp_syn(skb, p, o->mtu))

@@ -143,6 +143,21 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_leases SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct c25_addr); /* magic */
+	__type(value, struct c25_kept);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} c25_kept SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct c25_tuple); /* as the client sends it, to magic */
+	__type(value, struct c25_begun);
+	__uint(max_entries, C25_MAX_BEGUN);
+} c25_begun SEC(".maps");
+
 /* Connector. */
 
 struct {

@@ -27,6 +27,7 @@
 #define C25_MAX_APPS   65536
 #define C25_MAX_NAMES  262144
 #define C25_MAX_DNS_TO 1024
+#define C25_MAX_BEGUN  65536
 #define C25_MAX_PORTS  4096 /* bridges and their ports on which DNS is taken */
 #define C25_EVENT_RING (256 * 1024)
 
@@ -109,6 +110,7 @@ struct c25_overlay {
 
 /* c25_magic: client, by magic address. */
 #define C25_MAGIC_DEAD (1U << 0) /* refused or in quarantine: answer with an ICMP error */
+#define C25_MAGIC_KEPT (1U << 1) /* c25_kept says which flows go to another connector */
 
 struct c25_magic {
 	struct c25_addr transit;
@@ -120,6 +122,8 @@ struct c25_magic {
 };
 
 /* c25_transit: client, by transit address; the way back. */
+#define C25_TRANSIT_KEPT (1U << 31) /* in `peer2`: its mapping has C25_MAGIC_KEPT */
+
 struct c25_transit {
 	struct c25_addr magic;
 	__u32 peer;  /* the connector whose packets are accepted */
@@ -127,6 +131,25 @@ struct c25_transit {
 	__u64 last_seen;
 	__u64 packets;
 	__u64 bytes;
+};
+
+/*
+ * c25_kept: client, by magic address: a mapping that has moved, and flows that stay with the
+ * connector before. `base` has all that c25_begun does not know of this period.
+ */
+struct c25_kept {
+	__u32 other; /* c25_peers */
+	__u32 base;
+	__u32 period;
+	__u32 pad;
+	__u64 out_seen; /* packets to and from `other` */
+	__u64 back_seen;
+};
+
+/* c25_begun: client, by tuple as it sends it: TCP connections begun since. The least used go. */
+struct c25_begun {
+	__u32 peer; /* c25_peers */
+	__u32 period;
 };
 
 /* c25_lease: client, cold, by magic address; only the controller reads it. */
@@ -378,6 +401,7 @@ _Static_assert(sizeof(struct c25_dev) == 48, "layout");
 _Static_assert(sizeof(struct c25_overlay) == 92, "layout");
 _Static_assert(sizeof(struct c25_magic) == 48, "layout");
 _Static_assert(sizeof(struct c25_transit) == 48, "layout");
+_Static_assert(sizeof(struct c25_kept) == 32, "layout");
 _Static_assert(sizeof(struct c25_lease) == 320, "layout");
 _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");

@@ -13,7 +13,8 @@ packages=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
 	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
-	iperf3 iputils-tracepath wireguard-go wireguard-tools
+	iperf3 iputils-tracepath netsniff-ng wireguard-go wireguard-tools
+	gnutls-bin openssl prometheus
 	# container
 	buildah podman runc mmdebstrap yq
 	# lint

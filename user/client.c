@@ -145,6 +145,8 @@ static struct lease *lend_addr(struct client *c, const char *domain, struct dns_
 		a->state = DNS_ADDR_NO_FAMILY;
 	} else {
 		c->stats.pool_dry++;
+		events_tell(c->deps.events, "pool-dry", ev_text("domain", domain),
+			    ev_addr("destinationIP", &a->real));
 		a->state = DNS_ADDR_REFUSED;
 	}
 	return NULL;
@@ -290,8 +292,10 @@ static void start_timers(struct client *c)
 {
 	uv_timer_init(c->deps.loop, &c->tick);
 	uv_timer_init(c->deps.loop, &c->sweep);
+	uv_timer_init(c->deps.loop, &c->keep);
 	c->tick.data = c;
 	c->sweep.data = c;
+	c->keep.data = c;
 	uv_timer_start(&c->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 	client_tick_soon(c);
 }
@@ -301,14 +305,21 @@ static void tick_closed(uv_handle_t *h)
 	free(h->data);
 }
 
-static void sweep_closed(uv_handle_t *h)
+static void keep_closed(uv_handle_t *h)
 {
 	struct client *c = h->data;
 
 	uv_close((uv_handle_t *)&c->tick, tick_closed);
 }
 
-/* The memory goes with the second timer's close. */
+static void sweep_closed(uv_handle_t *h)
+{
+	struct client *c = h->data;
+
+	uv_close((uv_handle_t *)&c->keep, keep_closed);
+}
+
+/* The memory goes with the last timer's close. */
 void client_free(struct client *c)
 {
 	if (c->proxy)
@@ -321,6 +332,7 @@ void client_free(struct client *c)
 	if (c->domains)
 		domains_free(c->domains);
 	client_quarantine_free(c);
+	client_keep_free(c);
 	client_requests_free(c);
 	free(c->apps);
 	uv_timer_stop(&c->tick);
@@ -444,6 +456,9 @@ void client_unmapped(struct client *c, const struct c25_addr *transit)
 
 	if (!l || l->state != C25_LEASE_LIVE)
 		return;
+	events_tell(c->deps.events, "unmapped", ev_text("domain", l->domain),
+		    ev_addr("transitIP", transit),
+		    ev_text("connector", peers_id(c->deps.peers, l->peer)));
 	registrar_again(c->registrar, l, client_now_ms(c));
 	client_tick_soon(c);
 }
@@ -466,6 +481,15 @@ const struct dns_proxy_stats *client_dns_stats(const struct client *c)
 bool client_healthy(const struct client *c, uint32_t connector)
 {
 	return registrar_healthy(c->registrar, connector);
+}
+
+const char *client_domain(struct client *c, const struct c25_addr *a)
+{
+	const struct lease *l = lease_by_magic(c->leases, a);
+
+	if (!l)
+		l = lease_by_transit(c->leases, a);
+	return l ? l->domain : NULL;
 }
 
 size_t client_match(const struct client *c, const char *name)

@@ -12,12 +12,14 @@
 #include "cleanup.h"
 #include "config.h"
 #include "dns_proxy.h"
+#include "events.h"
 #include "lease.h"
 #include "maps.h"
 #include "netmap.h"
 #include "peerapi_client.h"
 #include "peers.h"
 #include "registrar.h"
+#include "tls.h"
 #include "wg_sync.h"
 
 #include <uv.h>
@@ -34,6 +36,8 @@ struct client_deps {
 	struct apps *apps;
 	struct peerapi_client *http;
 	struct wg_sync *wg; /* NULL: the overlay is no WireGuard device */
+	struct events *events;
+	struct tls *tls; /* NULL: plain HTTP */
 };
 
 /* What the outside may see; for status and metrics. */
@@ -65,9 +69,15 @@ int client_reload(struct client *c, const struct netmap *nm);
 void client_unmapped(struct client *c, const struct c25_addr *transit);
 
 struct lease_table *client_leases(struct client *c);
+/* Addresses of a pool that are in quarantine. */
+uint64_t client_pool_resting(struct client *c, enum netmap_pool which);
 const struct client_stats *client_stats(const struct client *c);
 const struct dns_proxy_stats *client_dns_stats(const struct client *c);
 bool client_healthy(const struct client *c, uint32_t connector);
+/* The name that this magic or transit address is lent to, NULL: none. */
+const char *client_domain(struct client *c, const struct c25_addr *a);
+/* The connector with which flows of a lease stayed when it moved, or LEASE_NO_PEER. */
+uint32_t client_kept(const struct client *c, const struct lease *l);
 /* Index in the netmap's apps, DOMAINS_NONE or DOMAINS_SELF, of a name in text. */
 size_t client_match(const struct client *c, const char *name);
 

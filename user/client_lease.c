@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_lease: how leases end, rest and come back: by disuse, by a new netmap, after a restart. */
+/* client_lease: how leases end and rest: by disuse, by a new netmap. */
 #include "client_int.h"
 #include "log.h"
 
@@ -10,14 +10,7 @@
 #define LEASE_GRACE 60   /* its answer was held for a while, and counts its TTL from then */
 #define SWEEP_SLICE 2048 /* leases looked at in one turn: each may cost two map look-ups */
 
-/* A record that only keeps addresses from being lent, until `expires`. Oldest first. */
-struct quarantine {
-	struct c25_addr magic;
-	uint64_t expires;
-	struct quarantine *next;
-};
-
-static void quarantine_add(struct client *c, const struct c25_addr *magic, uint64_t expires)
+void client_quarantine_add(struct client *c, const struct c25_addr *magic, uint64_t expires)
 {
 	struct quarantine *q = calloc(1, sizeof(*q));
 
@@ -57,6 +50,23 @@ void client_quarantine_free(struct client *c)
 	}
 }
 
+void client_release_at(struct client *c, uint32_t connector, const struct c25_addr *transit)
+{
+	if (peers_id(c->deps.peers, connector))
+		registrar_release_at(c->registrar, connector, transit);
+}
+
+void client_release_everywhere(struct client *c, const char *domain, uint32_t peer,
+			       const struct c25_addr *transit)
+{
+	const struct client_app *app = client_app_of(c, domain);
+
+	client_release_at(c, peer, transit);
+	for (size_t i = 0; app && i < app->n; i++)
+		if (app->connectors[i] != peer)
+			client_release_at(c, app->connectors[i], transit);
+}
+
 /* First the record says so, then packets stop, then the connector hears of it. */
 void client_end_lease(struct client *c, struct lease *l)
 {
@@ -64,16 +74,21 @@ void client_end_lease(struct client *c, struct lease *l)
 	struct c25_lease record = lease_record(l);
 	struct c25_addr magic = l->magic;
 
+	events_tell(c->deps.events, "ended", ev_text("domain", l->domain),
+		    ev_addr("destinationIP", &l->real), ev_addr("magicIP", &l->magic));
 	record.state = C25_LEASE_QUARANTINE;
 	record.expires = now + LEASE_QUARANTINE;
 	maps_lease_put(c->deps.maps, &magic, &record);
-	quarantine_add(c, &magic, record.expires);
+	client_quarantine_add(c, &magic, record.expires);
 	maps_client_del(c->deps.maps, &magic, &l->transit);
+	client_keep_drop(c, l);
 	dns_answers_drop(&c->answers, l->domain, addr_is4(&magic));
 	if (c->deps.wg)
 		wg_sync_drop(c->deps.wg, &l->transit);
 	l->state = C25_LEASE_QUARANTINE;
 	registrar_release(c->registrar, l);
+	if (l->restored)
+		client_release_everywhere(c, l->domain, l->peer, &l->transit);
 	lease_end(c->leases, l, now);
 	c->stats.leases_ended++;
 }
@@ -91,10 +106,9 @@ static uint64_t last_used(const struct client *c, const struct lease *l)
 	return seen;
 }
 
-/* NULL: this node may not use it, or is itself its connector. */
-static const struct client_app *app_of(struct client *c, const struct lease *l)
+const struct client_app *client_app_of(struct client *c, const char *domain)
 {
-	size_t index = client_match(c, l->domain);
+	size_t index = client_match(c, domain);
 
 	return index == DOMAINS_NONE || index == DOMAINS_SELF ? NULL : client_app(c, index);
 }
@@ -135,7 +149,7 @@ static int sweep_one(struct lease *l, void *ctx)
 	uint64_t seen;
 
 	if (l->expires + LEASE_GRACE > s->now) {
-		app = l->state == C25_LEASE_PENDING ? app_of(s->c, l) : NULL;
+		app = l->state == C25_LEASE_PENDING ? client_app_of(s->c, l->domain) : NULL;
 		if (app)
 			ask_again(s->c, l, app);
 		return 0;
@@ -151,175 +165,9 @@ void client_sweep(struct client *c)
 	struct sweep s = { .c = c, .now = client_now_s() };
 
 	quarantine_expire(c, s.now);
+	client_pressure_check(c);
 	lease_each_from(c->leases, &c->sweep_at, SWEEP_SLICE, sweep_one, &s);
 	client_tick_soon(c);
-}
-
-struct restore {
-	struct client *c;
-	uint64_t now;
-	size_t leases, dropped;
-};
-
-/* As lease_restore() has it: no record may keep an address for longer than any quarantine. */
-static uint64_t rest_until(const struct c25_lease *record, uint64_t now)
-{
-	return record->expires < now + LEASE_QUARANTINE ? record->expires : now + LEASE_QUARANTINE;
-}
-
-static int restore_one(const void *key, const void *value, void *ctx)
-{
-	const struct c25_lease *record = value;
-	const struct c25_addr *magic = key;
-	struct restore *r = ctx;
-	struct lease *l = NULL;
-	int err = -EINVAL;
-
-	/* A connector that never had this number can neither be told nor asked. */
-	if (record->state != C25_LEASE_LIVE || peers_id(r->c->deps.peers, record->peer))
-		err = lease_restore(r->c->leases, &l, magic, record, r->now);
-	if (err == -ENOMEM)
-		return err;
-	if (err) {
-		maps_lease_del(r->c->deps.maps, magic);
-		r->dropped++;
-		return 0;
-	}
-	if (record->state == C25_LEASE_QUARANTINE) {
-		quarantine_add(r->c, magic, rest_until(record, r->now));
-		return 0;
-	}
-	r->leases++;
-	/* One still waiting for consent when the daemon died has nobody who waits for it now. */
-	if (l->state != C25_LEASE_LIVE)
-		return 0;
-	return registrar_restore(r->c->registrar, l, l->peer);
-}
-
-static int by_expiry(const void *a, const void *b)
-{
-	const struct quarantine *const *x = a, *const *y = b;
-
-	return (*x)->expires < (*y)->expires ? -1 : (*x)->expires > (*y)->expires;
-}
-
-/* The map gives its records in no order; the queue wants the oldest first. */
-static int sort_quarantine(struct client *c)
-{
-	_cleanup_free_ struct quarantine **all = NULL;
-	struct quarantine *q;
-	size_t n = 0, i = 0;
-
-	for (q = c->quarantine_first; q; q = q->next)
-		n++;
-	if (!n)
-		return 0;
-	all = calloc(n, sizeof(struct quarantine *));
-	if (!all)
-		return -ENOMEM;
-	for (q = c->quarantine_first; q; q = q->next)
-		all[i++] = q;
-	qsort(all, n, sizeof(struct quarantine *), by_expiry);
-	for (i = 0; i < n; i++)
-		all[i]->next = i + 1 < n ? all[i + 1] : NULL;
-	c->quarantine_first = all[0];
-	c->quarantine_last = all[n - 1];
-	return 0;
-}
-
-/* A mapping without a record is nobody's: the daemon died between two writes. */
-struct strays {
-	struct client *c;
-	struct c25_addr (*pairs)[2];
-	size_t n, size;
-};
-
-static int stray_add(struct strays *s, const struct c25_addr *magic, const struct c25_addr *transit)
-{
-	const struct lease *l = lease_by_magic(s->c->leases, magic);
-
-	if (l && addr_equal(&l->transit, transit))
-		return 0;
-	if (s->n == s->size) {
-		size_t size = s->size ? 2 * s->size : 64;
-		void *more = reallocarray(s->pairs, size, sizeof(s->pairs[0]));
-
-		if (!more)
-			return -ENOMEM;
-		s->pairs = more;
-		s->size = size;
-	}
-	s->pairs[s->n][0] = *magic;
-	s->pairs[s->n++][1] = *transit;
-	return 0;
-}
-
-static int look_out(const void *magic, const void *value, void *ctx)
-{
-	return stray_add(ctx, magic, &((const struct c25_magic *)value)->transit);
-}
-
-/* Of the two whose packets are accepted, the one that is not its connector holds it too. */
-static void restore_standby(struct client *c, struct lease *l, const struct c25_transit *back)
-{
-	uint32_t other = back->peer == l->peer ? back->peer2 : back->peer;
-
-	if (l->state != C25_LEASE_LIVE || other == l->peer || !peers_id(c->deps.peers, other))
-		return;
-	l->standby = other;
-	registrar_restore_standby(c->registrar, l, other);
-}
-
-static int look_back(const void *transit, const void *value, void *ctx)
-{
-	const struct c25_transit *back = value;
-	struct strays *s = ctx;
-	struct lease *l = lease_by_magic(s->c->leases, &back->magic);
-
-	if (l && addr_equal(&l->transit, transit))
-		restore_standby(s->c, l, back);
-	return stray_add(s, &back->magic, transit);
-}
-
-/* Of a pair that does not belong together only what is nobody's goes. */
-static int remove_strays(struct client *c, int (*look)(const void *, const void *, void *),
-			 enum map_id map)
-{
-	struct strays s = { .c = c };
-	int err = maps_each(c->deps.maps, map, look, &s);
-
-	for (size_t i = 0; i < s.n; i++) {
-		if (map == MAP_MAGIC)
-			maps_magic_del(c->deps.maps, &s.pairs[i][0]);
-		else
-			maps_transit_del(c->deps.maps, &s.pairs[i][1]);
-	}
-	if (s.n)
-		log_warn("%zu entries of %s without a lease were removed", s.n, maps_name(map));
-	free(s.pairs);
-	return err;
-}
-
-int client_restore(struct client *c)
-{
-	struct restore r = { .c = c, .now = client_now_s() };
-	int err;
-
-	err = maps_each(c->deps.maps, MAP_LEASES, restore_one, &r);
-	if (!err)
-		err = sort_quarantine(c);
-	if (!err)
-		err = remove_strays(c, look_out, MAP_MAGIC);
-	if (!err)
-		err = remove_strays(c, look_back, MAP_TRANSIT);
-	if (err)
-		return err;
-	if (r.leases)
-		log_info("%zu leases taken up from the pinned maps", r.leases);
-	if (r.dropped)
-		log_warn("%zu lease records were not consistent and were dropped", r.dropped);
-	client_reassign(c);
-	return 0;
 }
 
 void client_retarget(struct client *c, struct lease *l, const struct client_app *app)
@@ -338,7 +186,7 @@ void client_retarget(struct client *c, struct lease *l, const struct client_app 
 static int reassign_one(struct lease *l, void *ctx)
 {
 	struct client *c = ctx;
-	const struct client_app *app = app_of(c, l);
+	const struct client_app *app = client_app_of(c, l->domain);
 
 	if (!app || !app->n) {
 		client_end_lease(c, l);

@@ -19,7 +19,8 @@ struct request {
 	struct peerapi_call *call;
 	uint32_t connector;
 	uint64_t id;
-	size_t n; /* of transit[]: those that a WireGuard device is to carry */
+	size_t n;
+	size_t carried; /* the first so many are a WireGuard device's to carry */
 	struct c25_addr transit[];
 };
 
@@ -67,7 +68,7 @@ static int take_codes(struct request *r, const int *codes, size_t n, const char 
 	size_t used = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < n && i < r->n; i++)
+	for (size_t i = 0; i < n && i < r->carried; i++)
 		if (!codes[i])
 			r->transit[used++] = r->transit[i];
 	if (used)
@@ -78,6 +79,19 @@ static int take_codes(struct request *r, const int *codes, size_t n, const char 
 	if (used)
 		wg_sync_check(c->deps.wg, r->transit, used, r->connector);
 	return 0;
+}
+
+static void tell_refused(const struct request *r, size_t i, const struct peerapi_result *result)
+{
+	const struct client *c = r->client;
+	const struct lease *l = i < r->n ? lease_by_transit(c->leases, &r->transit[i]) : NULL;
+
+	log_debug("connector %s refused: code %d, %s", peers_id(c->deps.peers, r->connector),
+		  result->code, result->message ? result->message : "");
+	events_tell(c->deps.events, "refused", ev_text("domain", l ? l->domain : NULL),
+		    ev_addr("destinationIP", l ? &l->real : NULL),
+		    ev_text("connector", peers_id(c->deps.peers, r->connector)),
+		    ev_number("code", (uint64_t)result->code), ev_text("message", result->message));
 }
 
 static int take_reply(struct request *r, const char *body, size_t len)
@@ -97,9 +111,7 @@ static int take_reply(struct request *r, const char *body, size_t len)
 	for (size_t i = 0; i < response.n_results; i++) {
 		codes[i] = response.results[i].code;
 		if (codes[i])
-			log_debug("connector %s refused: code %d, %s",
-				  peers_id(c->deps.peers, r->connector), codes[i],
-				  response.results[i].message ? response.results[i].message : "");
+			tell_refused(r, i, &response.results[i]);
 	}
 	count_codes(c, codes, response.n_results);
 	err = take_codes(r, codes, response.n_results, response.epoch);
@@ -121,17 +133,24 @@ static void request_done(void *ctx, int status, const char *body, size_t len, co
 	DL_DELETE(c->requests, r);
 	if (status != 200 || take_reply(r, body, len)) {
 		c->stats.registration_failures++;
-		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector),
-			  !status       ? error :
-			  status == 200 ? "answer not readable, or its addresses not carried" :
-					  "refused the request");
+		c->why = !status       ? error :
+			 status == 200 ? "answer not readable, or its addresses not carried" :
+			 status == 403 ? "it does not take this node for a peer (403)" :
+					 "it refused the request";
+		log_debug("connector %s: %s", peers_id(c->deps.peers, r->connector), c->why);
 		registrar_failed(c->registrar, r->connector, r->id,
 				 status || is_reset(peerapi_client_errno(r->call)) ?
 					 REGISTRAR_PRESENT :
 					 REGISTRAR_SILENT,
 				 client_now_ms(c));
+		c->why = NULL;
 	}
 	client_tick_soon(c);
+}
+
+const char *client_base(const struct client *c, const struct netmap_node *node)
+{
+	return c->deps.tls && node->peer_api_tls ? node->peer_api_tls : node->peer_api;
 }
 
 const struct c25_addr *client_source(const struct client *c, const char *base)
@@ -157,10 +176,12 @@ static int post(struct client *c, struct request *r, const struct registrar_mess
 		.n_release = m->n_release,
 	};
 	_cleanup_free_ char *body = NULL;
+	const char *base;
 
 	if (!items)
 		return -ENOMEM;
-	if (!node || !node->peer_api)
+	base = node ? client_base(c, node) : NULL;
+	if (!base)
 		return -ENOENT;
 	for (size_t i = 0; i < m->n; i++) {
 		const struct lease *l = m->leases[i];
@@ -179,9 +200,10 @@ static int post(struct client *c, struct request *r, const struct registrar_mess
 		return -ENOMEM;
 	return peerapi_client_send(c->deps.http,
 				   &(struct peerapi_post){
-					   .base = node->peer_api,
+					   .base = base,
+					   .node = node,
 					   .path = PEERAPI_PATH,
-					   .source = client_source(c, node->peer_api),
+					   .source = client_source(c, base),
 					   .type = "application/json",
 					   .body = body,
 					   .len = strlen(body),
@@ -195,15 +217,15 @@ static void send_request(void *ctx, uint32_t connector, uint64_t request,
 			 const struct registrar_message *m)
 {
 	struct client *c = ctx;
-	size_t carried = c->deps.wg ? m->n - m->n_standby : 0;
-	struct request *r = calloc(1, sizeof(*r) + carried * sizeof(r->transit[0]));
+	struct request *r = calloc(1, sizeof(*r) + m->n * sizeof(r->transit[0]));
 
 	if (!r)
 		return; /* the registrar gives it up by time */
 	r->client = c;
 	r->connector = connector;
 	r->id = request;
-	for (; r->n < carried; r->n++)
+	r->carried = c->deps.wg ? m->n - m->n_standby : 0;
+	for (; r->n < m->n; r->n++)
 		r->transit[r->n] = m->leases[r->n]->transit;
 	if (!post(c, r, m))
 		DL_APPEND(c->requests, r);
@@ -255,18 +277,42 @@ void client_requests_free(struct client *c)
 		free(r);
 }
 
+static void tell_granted(const struct client *c, const struct lease *l, uint32_t connector)
+{
+	const char *id = peers_id(c->deps.peers, connector);
+	bool live = l->state == C25_LEASE_LIVE;
+
+	if (live && l->peer == connector)
+		return;
+	events_tell(c->deps.events, live ? "moved" : "registered", ev_text("domain", l->domain),
+		    ev_text("app", apps_name(c->deps.apps, l->app)),
+		    ev_addr("destinationIP", &l->real), ev_addr("magicIP", &l->magic),
+		    ev_addr("transitIP", &l->transit),
+		    ev_text("from", live ? peers_id(c->deps.peers, l->peer) : NULL),
+		    ev_text("connector", id));
+}
+
+/* `second`: the other one whose packets are accepted; LEASE_NO_PEER: none. */
+static int write_mapping(struct client *c, const struct lease *l, uint32_t connector,
+			 uint32_t second, bool kept)
+{
+	if (second == LEASE_NO_PEER)
+		second = connector;
+	return maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
+			       second | (kept ? C25_TRANSIT_KEPT : 0), kept ? C25_MAGIC_KEPT : 0);
+}
+
 static int granted(void *ctx, struct lease *l, uint32_t connector)
 {
 	struct client *c = ctx;
 	struct c25_lease record = lease_record(l);
-	uint32_t other = l->standby;
+	bool moves = l->state == C25_LEASE_LIVE && l->peer != connector;
+	bool kept = moves ? client_keep_move(c, l) : client_kept(c, l) != LEASE_NO_PEER;
+	/* What the connector before still sends is accepted as well. */
+	uint32_t second = moves ? l->peer : l->standby;
 	int err;
 
-	/* What the connector before still sends is accepted as well. */
-	if (l->state == C25_LEASE_LIVE && l->peer != connector)
-		other = l->peer;
-	err = maps_client_put(c->deps.maps, &l->magic, &l->transit, connector,
-			      other == LEASE_NO_PEER ? connector : other, 0);
+	err = write_mapping(c, l, connector, second, kept);
 	if (err)
 		return log_errno(-err, "write the mapping of %s (--max-mappings)", l->domain);
 	record.state = C25_LEASE_LIVE;
@@ -274,9 +320,10 @@ static int granted(void *ctx, struct lease *l, uint32_t connector)
 	err = maps_lease_put(c->deps.maps, &l->magic, &record);
 	if (err)
 		return log_errno(-err, "write the lease of %s", l->domain);
+	tell_granted(c, l, connector);
 	l->state = C25_LEASE_LIVE;
 	l->peer = connector;
-	l->standby = other == connector ? LEASE_NO_PEER : other;
+	l->standby = second == connector ? LEASE_NO_PEER : second;
 	return 0;
 }
 
@@ -287,9 +334,14 @@ static void revoked(void *ctx, struct lease *l, int code)
 
 	log_info("%s: connector %s no longer serves its address (code %d)", l->domain,
 		 peers_id(c->deps.peers, l->peer), code);
+	events_tell(c->deps.events, "revoked", ev_text("domain", l->domain),
+		    ev_addr("magicIP", &l->magic),
+		    ev_text("connector", peers_id(c->deps.peers, l->peer)),
+		    ev_number("code", (uint64_t)code));
 	if (l->state == C25_LEASE_LIVE)
 		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer, l->peer,
 				C25_MAGIC_DEAD);
+	client_keep_drop(c, l);
 	l->state = C25_LEASE_PENDING;
 	record = lease_record(l);
 	maps_lease_put(c->deps.maps, &l->magic, &record);
@@ -300,13 +352,19 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 	struct client *c = ctx;
 	const char *id = peers_id(c->deps.peers, connector);
 
+	const char *why = c->why ? c->why : "no answer in time";
+
 	dns_answers_health(&c->answers, connector, healthy);
-	if (healthy)
+	if (healthy) {
 		log_info("connector %s answers", id);
-	else
-		log_warn("connector %s does not answer: check that conn25 runs there and that "
-			 "its overlay address is reached",
-			 id);
+		events_tell(c->deps.events, "connector-up", ev_text("connector", id));
+		return;
+	}
+	log_warn("connector %s does not answer (%s): check that conn25 runs there and that its "
+		 "overlay address is reached",
+		 id, why);
+	events_tell(c->deps.events, "connector-down", ev_text("connector", id),
+		    ev_text("why", why));
 }
 
 static int carry(void *ctx, uint32_t connector, struct lease *const *leases, size_t n)
@@ -330,31 +388,24 @@ static void standby(void *ctx, struct lease *l, uint32_t connector)
 	struct client *c = ctx;
 
 	l->standby = connector == REGISTRAR_NONE ? LEASE_NO_PEER : connector;
+	if (client_kept(c, l) != l->standby)
+		client_keep_end(c, l);
 	if (l->state == C25_LEASE_LIVE)
-		maps_client_put(c->deps.maps, &l->magic, &l->transit, l->peer,
-				connector == REGISTRAR_NONE ? l->peer : connector, 0);
+		write_mapping(c, l, l->peer, l->standby, client_kept(c, l) != LEASE_NO_PEER);
 }
 
-/* Packets of this second may still be answered in the next one. */
-#define ANSWERED_WITHIN 2
-
+/* Where single flows cannot be told apart, all stay. */
 static bool forwards(void *ctx, const struct lease *l, enum registrar_failure how)
 {
-	struct client *c = ctx;
-	uint64_t now = client_now_s();
-	struct c25_transit back;
-	struct c25_magic out;
+	const struct client *c = ctx;
+	struct c25_kept stamps;
 
-	if (maps_magic_get(c->deps.maps, &l->magic, &out) ||
-	    maps_transit_get(c->deps.maps, &l->transit, &back))
-		return false;
-	if (!back.last_seen || back.last_seen + ANSWERED_WITHIN <= out.last_seen)
-		return false;
-	if (now < back.last_seen + ANSWERED_WITHIN)
-		return true;
-	/* An idle connection is lost if it moves. The connector's datapath outlives its daemon, so
-	 * that its host being there is reason to wait for a packet that is not answered. */
-	return how == REGISTRAR_PRESENT && now < back.last_seen + LEASE_IDLE;
+	return c->deps.wg && client_answered(c, l, how, &stamps);
+}
+
+static bool keeps(void *ctx, const struct lease *l)
+{
+	return client_kept(ctx, l) != LEASE_NO_PEER;
 }
 
 const struct registrar_ops client_registrar_ops = {
@@ -366,4 +417,5 @@ const struct registrar_ops client_registrar_ops = {
 	.carry = carry,
 	.standby = standby,
 	.forwards = forwards,
+	.keeps = keeps,
 };

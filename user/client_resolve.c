@@ -84,10 +84,11 @@ static int lookup_send(struct lookup *l, uint32_t connector, uint64_t left)
 		.timeout_ms = l->next < l->n ? (left + 1) / 2 : left,
 	};
 
-	if (!node || !node->peer_api)
+	post.base = node ? client_base(c, node) : NULL;
+	if (!post.base)
 		return -ENOENT;
-	post.base = node->peer_api;
-	post.source = client_source(c, node->peer_api);
+	post.node = node;
+	post.source = client_source(c, post.base);
 	return peerapi_client_send(l->resolve->http, &post, lookup_done, l, &l->call);
 }
 
@@ -241,6 +242,7 @@ int client_resolve_new(struct client_resolve **out, struct client *c)
 		return err;
 	}
 	peerapi_client_set_conns(r->http, CONNS);
+	peerapi_client_set_tls(r->http, c->deps.tls);
 	*out = r;
 	return 0;
 }

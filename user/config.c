@@ -199,6 +199,33 @@ static int set_peerapi_listen(void *target, const char *value, const char **why)
 	return add_sock(&((struct config *)target)->peerapi_listen, value, 0, why);
 }
 
+static int set_file(const char **out, const char *value, const char **why)
+{
+	*why = "not the name of a file";
+	*out = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_tls_cert(void *target, const char *value, const char **why)
+{
+	return set_file(&((struct config *)target)->tls.cert, value, why);
+}
+
+static int set_tls_key(void *target, const char *value, const char **why)
+{
+	return set_file(&((struct config *)target)->tls.key, value, why);
+}
+
+static int set_tls_ca(void *target, const char *value, const char **why)
+{
+	return set_file(&((struct config *)target)->tls.ca, value, why);
+}
+
+static int set_metrics_listen(void *target, const char *value, const char **why)
+{
+	return add_sock(&((struct config *)target)->metrics_listen, value, 0, why);
+}
+
 static int set_answer_timeout(void *target, const char *value, const char **why)
 {
 	*why = "not a time in milliseconds, 10 to 60000";
@@ -258,14 +285,6 @@ static int set_log_level(void *target, const char *value, const char **why)
 	return 0;
 }
 
-static int set_later(void *target, const char *value, const char **why)
-{
-	(void)target;
-	(void)value;
-	*why = "given, but this option is not built yet: leave it out";
-	return -ENOSYS;
-}
-
 static const struct option_def run_options[] = {
 	{ "netmap", "FILE", "the netmap [" CONFIG_NETMAP "]", set_netmap, 0 },
 	{ "node", "ID", "which of its nodes this one is [host name]", set_node, 0 },
@@ -290,16 +309,19 @@ static const struct option_def run_options[] = {
 	{ "peerapi-listen", "ADDR:PORT",
 	  "the connector's peer API [every own overlay address, port 8025]", set_peerapi_listen,
 	  OPTION_REPEAT },
-	{ "peerapi-tls-cert", "FILE", "not built yet", set_later, 0 },
-	{ "peerapi-tls-key", "FILE", "not built yet", set_later, 0 },
-	{ "peerapi-tls-ca", "FILE", "not built yet", set_later, 0 },
+	{ "peerapi-tls-cert", "FILE", "this node's certificate, PEM: the peer API is mutual TLS",
+	  set_tls_cert, 0 },
+	{ "peerapi-tls-key", "FILE", "its private key", set_tls_key, 0 },
+	{ "peerapi-tls-ca", "FILE", "the CA that peers' certificates are signed by", set_tls_ca,
+	  0 },
 	{ "answer-timeout", "MS", "longest time an answer is held [1000]", set_answer_timeout, 0 },
 	{ "nat-ports", "LO-HI", "source ports a connector uses [10000-29999]", set_nat_ports, 0 },
 	{ "max-mappings", "N", "size of the mapping tables [65536]", set_max_mappings, 0 },
 	{ "max-flows", "N", "size of the flow table [262144]", set_max_flows, 0 },
 	{ "pin", "DIR", "where programs and maps are pinned [" DATAPATH_PIN "]", set_pin, 0 },
 	{ "control", "PATH", "the control socket [" CONFIG_CONTROL "]", set_control, 0 },
-	{ "metrics-listen", "ADDR:PORT", "not built yet", set_later, 0 },
+	{ "metrics-listen", "ADDR:PORT", "Prometheus /metrics, /healthz and /readyz [off]",
+	  set_metrics_listen, 0 },
 	{ "detach-on-exit", NULL, "take the datapath down at exit", set_detach, 0 },
 	{ "log-level", "LEVEL", "error, warn, info or debug [info]", set_log_level, 0 },
 	{ "log-json", NULL, "log lines as JSON objects", set_log_json, 0 },
@@ -361,6 +383,11 @@ enum options_result config_parse(struct config *c, int argc, char **argv)
 	if (c->dns_listen_off && c->dns_listen.n) {
 		fprintf(stderr, "conn25 run: --dns-listen: \"off\" and an address were both "
 				"given\n");
+		return OPTIONS_ERROR;
+	}
+	if (!c->tls.cert != !c->tls.key || !c->tls.cert != !c->tls.ca) {
+		fprintf(stderr, "conn25 run: --peerapi-tls-cert, --peerapi-tls-key and "
+				"--peerapi-tls-ca go together: give all three\n");
 		return OPTIONS_ERROR;
 	}
 	if (!c->dns_upstream.n)

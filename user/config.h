@@ -10,6 +10,7 @@
 #include "addr.h"
 #include "options.h"
 #include "overlay.h"
+#include "tls_set.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -48,12 +49,14 @@ struct config {
 	size_t n_dns_intercept_to;
 	bool dns_fail_open;
 	struct config_socks peerapi_listen;
+	struct tls_files tls; /* all of them or none */
 	uint32_t answer_timeout; /* milliseconds */
 	uint16_t nat_lo, nat_hi;
 	uint32_t max_mappings;
 	uint32_t max_flows;
 	const char *pin;
 	const char *control;
+	struct config_socks metrics_listen; /* one or none */
 	bool detach_on_exit;
 	bool log_json;
 	int log_level;

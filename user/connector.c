@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connector.h"
 
+#include "connector_cut.h"
 #include "connector_dns.h"
 #include "log.h"
 #include "peerapi_server.h"
@@ -26,16 +27,12 @@ struct connector {
 	const struct netmap *nm;
 	struct peerapi_server *server;
 	struct connector_dns *dns;
+	struct connector_cut *cut;
 	uv_timer_t expire;
-	uv_timer_t cut; /* in the next turn: flows of mappings that ended in this one */
-	struct ended {
-		struct c25_mapping_key key;
-		bool has_flows;
-	} * ended;
-	size_t n_ended, ended_size;
 	uint64_t heard[C25_MAX_PEERS]; /* CLOCK_BOOTTIME, seconds */
 	uint32_t held[C25_MAX_PEERS];  /* mappings */
 	uint32_t total;
+	bool pressed; /* warned that the table is nearly full */
 	struct connector_stats stats;
 	uint32_t listens, listen_failed; /* bits of --peerapi-listen, or of the own addresses */
 	char epoch[32];
@@ -71,70 +68,10 @@ static int check_quota(const struct connector *c, uint32_t peer, const char **wh
 	return c->nm->n_nodes > 2 && c->held[peer] >= max - max / PEER_SHARE ? -EDQUOT : 0;
 }
 
-/* datapath_revoke() looks at every flow: many mappings together are first asked for theirs. */
-#define CUT_ONE_BY_ONE 4
-
-static int by_transit(const void *a, const void *b)
-{
-	return addr_cmp(&((const struct ended *)a)->key.transit,
-			&((const struct ended *)b)->key.transit);
-}
-
-static int find_flow(uint32_t slot, const struct c25_flow *f, void *ctx)
-{
-	struct connector *c = ctx;
-	struct ended like = { .key.transit = f->out.dst };
-	struct ended *e = bsearch(&like, c->ended, c->n_ended, sizeof(like), by_transit);
-
-	(void)slot;
-	/* Several clients may have ended the same transit address. */
-	while (e && e > c->ended && !by_transit(e - 1, &like))
-		e--;
-	for (; e && e < c->ended + c->n_ended && !by_transit(e, &like); e++)
-		e->has_flows = true;
-	return 0;
-}
-
-static void cut_flows(struct connector *c)
-{
-	bool few = c->n_ended <= CUT_ONE_BY_ONE;
-
-	if (!few) {
-		qsort(c->ended, c->n_ended, sizeof(*c->ended), by_transit);
-		few = maps_flow_each(c->deps.maps, find_flow, c) != 0;
-	}
-	for (size_t i = 0; i < c->n_ended; i++)
-		if (few || c->ended[i].has_flows)
-			datapath_revoke(*c->deps.datapath, &c->ended[i].key);
-	c->n_ended = 0;
-}
-
-static void on_cut(uv_timer_t *t)
-{
-	cut_flows(t->data);
-}
-
-static void cut_later(struct connector *c, const struct c25_mapping_key *key)
-{
-	if (c->n_ended == c->ended_size) {
-		size_t size = c->ended_size ? 2 * c->ended_size : 64;
-		void *more = reallocarray(c->ended, size, sizeof(*c->ended));
-
-		if (!more) {
-			datapath_revoke(*c->deps.datapath, key);
-			return;
-		}
-		c->ended = more;
-		c->ended_size = size;
-	}
-	c->ended[c->n_ended++] = (struct ended){ .key = *key };
-	uv_timer_start(&c->cut, on_cut, 0, 0);
-}
-
 static void forget(struct connector *c, const struct c25_mapping_key *key, uint32_t peer)
 {
 	maps_mapping_del(c->deps.maps, key);
-	cut_later(c, key);
+	connector_cut_add(c->cut, key);
 	if (peer < C25_MAX_PEERS && c->held[peer])
 		c->held[peer]--;
 	if (c->total)
@@ -179,6 +116,10 @@ static int op_map(void *ctx, const struct netmap_node *peer, const struct c25_ad
 	/* Flows of what the address meant before must not meet the new meaning. */
 	if (had && !addr_equal(&old.real, real))
 		datapath_revoke(*c->deps.datapath, &key);
+	if (!had || !addr_equal(&old.real, real))
+		events_tell(c->deps.events, "mapped", ev_text("client", peer->id),
+			    ev_addr("transitIP", transit), ev_addr("destinationIP", real),
+			    ev_text("app", app->name));
 	if (!had) {
 		c->held[index]++;
 		c->total++;
@@ -193,8 +134,11 @@ static void op_release(void *ctx, const struct netmap_node *peer, const struct c
 	struct connector *c = ctx;
 	struct c25_mapping old;
 
-	if (!maps_mapping_get(c->deps.maps, &key, &old))
-		forget(c, &key, old.peer);
+	if (maps_mapping_get(c->deps.maps, &key, &old))
+		return;
+	forget(c, &key, old.peer);
+	events_tell(c->deps.events, "released", ev_text("client", peer->id),
+		    ev_addr("transitIP", transit));
 }
 
 static void op_heard(void *ctx, const struct netmap_node *peer)
@@ -206,12 +150,19 @@ static void op_heard(void *ctx, const struct netmap_node *peer)
 		c->heard[index] = now_s();
 }
 
-static void op_answered(void *ctx, int code)
+static void op_answered(void *ctx, const struct netmap_node *peer, const struct peerapi_item *item,
+			const struct peerapi_result *result)
 {
 	struct connector *c = ctx;
+	int code = result->code;
 
 	if (code >= 0 && (size_t)code < ARRAY_SIZE(c->stats.answered))
 		c->stats.answered[code]++;
+	if (code)
+		events_tell(c->deps.events, "map-refused", ev_text("client", peer->id),
+			    ev_addr("transitIP", &item->transit),
+			    ev_addr("destinationIP", &item->real), ev_text("app", item->app),
+			    ev_number("code", (uint64_t)code), ev_text("message", result->message));
 }
 
 static struct dns_proxy *op_resolver(void *ctx)
@@ -282,6 +233,21 @@ static int find_idle(const void *key, const void *value, void *ctx)
 	return last + MAPPING_IDLE <= d->now ? doom(d, key, m->peer) : 0;
 }
 
+/* Warns once, until the table has emptied well below. */
+static void check_room(struct connector *c)
+{
+	uint64_t max = c->deps.config->max_mappings;
+
+	if (c->total < max * 7 / 10)
+		c->pressed = false;
+	if (c->pressed || c->total < max * 8 / 10)
+		return;
+	c->pressed = true;
+	log_warn("%u of at most %llu mappings (--max-mappings): clients are refused when there is "
+		 "no more room",
+		 c->total, (unsigned long long)max);
+}
+
 static void on_expire(uv_timer_t *t)
 {
 	struct connector *c = t->data;
@@ -289,6 +255,7 @@ static void on_expire(uv_timer_t *t)
 
 	maps_each(c->deps.maps, MAP_MAPPINGS, find_idle, &d);
 	c->stats.expired += end_doomed(&d);
+	check_room(c);
 }
 
 /* Whether today's netmap still permits a mapping made under an earlier one. */
@@ -358,19 +325,18 @@ static int recount(struct connector *c)
 	return err;
 }
 
-static void expire_closed(uv_handle_t *h)
+static int cut_orphans(struct connector *c)
 {
-	struct connector *c = h->data;
+	int n = connector_cut_orphans(c->cut);
 
-	free(c->ended);
-	free(c);
+	if (n > 0)
+		log_warn("flows of %d mappings that had ended were cut off", n);
+	return n < 0 ? n : 0;
 }
 
-static void cut_closed(uv_handle_t *h)
+static void expire_closed(uv_handle_t *h)
 {
-	struct connector *c = h->data;
-
-	uv_close((uv_handle_t *)&c->expire, expire_closed);
+	free(h->data);
 }
 
 void connector_free(struct connector *c)
@@ -378,9 +344,9 @@ void connector_free(struct connector *c)
 	if (c->server)
 		peerapi_server_free(c->server);
 	connector_dns_free(c->dns);
-	cut_flows(c);
-	uv_timer_stop(&c->expire);
-	uv_close((uv_handle_t *)&c->cut, cut_closed);
+	if (c->cut)
+		connector_cut_free(c->cut);
+	uv_close((uv_handle_t *)&c->expire, expire_closed);
 }
 
 int connector_new(struct connector **out, const struct connector_deps *deps,
@@ -395,20 +361,22 @@ int connector_new(struct connector **out, const struct connector_deps *deps,
 	c->deps = *deps;
 	c->nm = nm;
 	uv_timer_init(deps->loop, &c->expire);
-	uv_timer_init(deps->loop, &c->cut);
 	c->expire.data = c;
-	c->cut.data = c;
 	uv_timer_start(&c->expire, on_expire, EXPIRE_MS, EXPIRE_MS);
 	/* Nobody could be heard while there was no daemon to hear. */
 	for (size_t i = 0; i < C25_MAX_PEERS; i++)
 		c->heard[i] = now;
-	err = read_epoch(c);
+	err = connector_cut_new(&c->cut, deps->loop, deps->maps, deps->datapath);
+	if (!err)
+		err = read_epoch(c);
 	if (!err)
 		err = recount(c);
 	if (!err)
+		err = cut_orphans(c);
+	if (!err)
 		err = connector_dns_new(&c->dns, deps->loop, &deps->config->dns_upstream, nm);
 	if (!err)
-		err = peerapi_server_new(&c->server, deps->loop, &server_ops, c);
+		err = peerapi_server_new(&c->server, deps->loop, deps->tls, &server_ops, c);
 	if (err)
 		return log_errno(-err, "start the connector");
 	if (c->total)

@@ -11,8 +11,10 @@
 #include "cleanup.h"
 #include "config.h"
 #include "datapath.h"
+#include "events.h"
 #include "netmap.h"
 #include "peers.h"
+#include "tls.h"
 #include "uplinks.h"
 
 #include <stdint.h>
@@ -29,6 +31,8 @@ struct connector_deps {
 	struct uplinks *uplinks;
 	struct peers *peers;
 	struct apps *apps;
+	struct events *events;
+	struct tls *tls; /* NULL: plain HTTP */
 };
 
 struct connector_stats {

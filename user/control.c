@@ -2,11 +2,10 @@
 #include "control.h"
 
 #include "log.h"
+#include "web.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,187 +14,51 @@
 #include <sys/un.h>
 
 #define MAX_CONNECTIONS 32
-#define IDLE_S          10U
-
-/* One request, from its announcement to its end. */
-struct ask {
-	struct MHD_Connection *conn;
-	struct ask *next; /* waits for the state */
-	bool answered;
-	char *text;
-};
+_Static_assert(EVENTS_READERS < MAX_CONNECTIONS, "monitors leave room for others");
 
 struct control {
-	uv_loop_t *loop;
-	uv_work_t work; /* one at a time */
-	bool working, closing;
-	void *job;
-	char *text;
-	struct ask *first, **last; /* those who wait for the state; the first is being answered */
 	const struct control_ops *ops;
+	struct events *events;
 	void *ctx;
-	struct MHD_Daemon *mhd;
-	uv_poll_t poll;
-	uv_timer_t timer; /* libmicrohttpd's own time limits */
+	struct web *web;
+	uv_timer_t beat;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
-static enum MHD_Result respond(struct MHD_Connection *conn, unsigned status, char *body,
-			       const char *type)
+static void *state_open(void *ctx)
 {
-	struct MHD_Response *r;
-	enum MHD_Result result;
+	struct control *c = ctx;
 
-	if (!body)
-		return MHD_NO;
-	r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
-	if (!r) {
-		free(body);
-		return MHD_NO;
-	}
-	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	result = MHD_queue_response(conn, status, r);
-	MHD_destroy_response(r);
-	return result;
+	return c->ops->state_open(c->ctx);
 }
 
-static void run(struct control *c);
-static void close_handles(struct control *c);
-static void state_next(struct control *c);
-
-static void state_work(uv_work_t *w)
+static char *explain(void *ctx, const char *q, unsigned *status)
 {
-	struct control *c = w->data;
-
-	c->text = c->ops->state_print(c->job);
-}
-
-/* Goes on with the connection: libmicrohttpd asks for its answer once more. */
-static void state_answer(struct control *c, char *text)
-{
-	struct ask *a = c->first;
-
-	c->first = a->next;
-	if (!c->first)
-		c->last = &c->first;
-	a->answered = true;
-	a->text = text;
-	MHD_resume_connection(a->conn);
-}
-
-static void state_done(uv_work_t *w, int status)
-{
-	struct control *c = w->data;
+	struct control *c = ctx;
 
 	(void)status;
-	c->working = false;
-	state_answer(c, TAKE_PTR(c->text));
-	if (c->closing) {
-		while (c->first)
-			state_answer(c, NULL);
-		close_handles(c);
-		return;
-	}
-	state_next(c);
-	run(c);
+	return c->ops->explain(c->ctx, q);
 }
 
-static void state_next(struct control *c)
+static void *monitor_open(void *ctx)
 {
-	while (c->first && !c->working) {
-		c->job = c->ops->state_open(c->ctx);
-		if (!c->job) {
-			state_answer(c, NULL);
-			continue;
-		}
-		c->work.data = c;
-		c->working = true;
-		uv_queue_work(c->loop, &c->work, state_work, state_done);
-	}
+	struct control *c = ctx;
+
+	return events_open(c->events);
 }
 
-static enum MHD_Result state_ask(struct control *c, struct ask *a)
+static void on_news(void *ctx)
 {
-	if (a->answered)
-		return respond(a->conn, MHD_HTTP_OK, TAKE_PTR(a->text), "application/json");
-	MHD_suspend_connection(a->conn);
-	*c->last = a;
-	c->last = &a->next;
-	state_next(c);
-	return MHD_YES;
+	struct control *c = ctx;
+
+	web_wake(c->web);
 }
 
-static void on_completed(void *cls, struct MHD_Connection *conn, void **slot,
-			 enum MHD_RequestTerminationCode code)
+static void on_beat(uv_timer_t *t)
 {
-	struct ask *a = *slot;
+	struct control *c = t->data;
 
-	(void)cls;
-	(void)conn;
-	(void)code;
-	if (a)
-		free(a->text);
-	free(a);
-	*slot = NULL;
-}
-
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
-				  const char *method, const char *version, const char *data,
-				  size_t *len, void **slot)
-{
-	struct control *c = cls;
-	struct ask *a = *slot;
-	const char *subject;
-
-	(void)version;
-	(void)data;
-	/* The first call only announces the request: an answer then would close the connection. */
-	if (!a) {
-		a = calloc(1, sizeof(*a));
-		if (!a)
-			return MHD_NO;
-		a->conn = conn;
-		*slot = a;
-		return MHD_YES;
-	}
-	if (*len) {
-		*len = 0;
-		return MHD_YES;
-	}
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0)
-		return respond(conn, MHD_HTTP_METHOD_NOT_ALLOWED, strdup("Method should be GET\n"),
-			       "text/plain");
-	if (!strcmp(url, "/conn25/state"))
-		return state_ask(c, a);
-	if (!strcmp(url, "/conn25/explain")) {
-		subject = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "q");
-		return respond(conn, MHD_HTTP_OK, c->ops->explain(c->ctx, subject ? subject : ""),
-			       "text/plain; charset=utf-8");
-	}
-	return respond(conn, MHD_HTTP_NOT_FOUND, strdup("Not found\n"), "text/plain");
-}
-
-static void on_timer(uv_timer_t *t)
-{
-	run(t->data);
-}
-
-static void on_poll(uv_poll_t *p, int status, int events)
-{
-	(void)status;
-	(void)events;
-	run(p->data);
-}
-
-static void run(struct control *c)
-{
-	MHD_UNSIGNED_LONG_LONG ms;
-
-	MHD_run(c->mhd);
-	if (MHD_get_timeout(c->mhd, &ms) == MHD_YES)
-		uv_timer_start(&c->timer, on_timer, ms, 0);
-	else
-		uv_timer_stop(&c->timer);
+	events_beat(c->events);
 }
 
 static void make_parent(const char *path)
@@ -258,33 +121,40 @@ static int listen_on(int *out, const char *path)
 
 static int start(struct control *c, uv_loop_t *loop, int fd)
 {
-	const union MHD_DaemonInfo *info;
-	int err;
+	static const struct web_limits limits = { .connections = MAX_CONNECTIONS, .idle_s = 10 };
+	const struct web_route routes[] = {
+		{
+			.path = "/conn25/state",
+			.type = "application/json",
+			.open = state_open,
+			.print = c->ops->state_print,
+		},
+		{
+			.path = "/conn25/explain",
+			.type = "text/plain; charset=utf-8",
+			.text = explain,
+		},
+		{
+			.path = "/conn25/monitor",
+			.type = "application/x-ndjson",
+			.stream_open = monitor_open,
+			.stream_read = events_read,
+			.stream_close = events_close,
+		},
+	};
+	int err = web_new(&c->web, loop, fd, routes, ARRAY_SIZE(routes), &limits, c);
 
-	c->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-				  on_request, c, MHD_OPTION_LISTEN_SOCKET, fd,
-				  MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-				  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
-	if (!c->mhd) {
-		close(fd);
-		return -ENOMEM;
-	}
-	info = MHD_get_daemon_info(c->mhd, MHD_DAEMON_INFO_EPOLL_FD);
-	err = uv_poll_init(loop, &c->poll, info->epoll_fd);
-	if (err) {
-		MHD_stop_daemon(c->mhd);
+	if (err)
 		return err;
-	}
-	uv_timer_init(loop, &c->timer);
-	c->timer.data = c;
-	c->poll.data = c;
-	uv_poll_start(&c->poll, UV_READABLE, on_poll);
+	uv_timer_init(loop, &c->beat);
+	c->beat.data = c;
+	uv_timer_start(&c->beat, on_beat, CONTROL_BEAT_MS, CONTROL_BEAT_MS);
+	events_on_news(c->events, on_news, c);
 	return 0;
 }
 
 int control_new(struct control **out, uv_loop_t *loop, const char *path,
-		const struct control_ops *ops, void *ctx)
+		const struct control_ops *ops, struct events *events, void *ctx)
 {
 	_cleanup_free_ struct control *c = calloc(1, sizeof(*c));
 	int err, fd = -1;
@@ -293,9 +163,8 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		return log_errno(ENOMEM, "open the control socket");
 	if (strlen(path) >= sizeof(c->path))
 		return log_errno(ENAMETOOLONG, "--control %s", path);
-	c->loop = loop;
-	c->last = &c->first;
 	c->ops = ops;
+	c->events = events;
 	c->ctx = ctx;
 	snprintf(c->path, sizeof(c->path), "%s", path);
 	err = listen_on(&fd, path);
@@ -314,31 +183,15 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 	return 0;
 }
 
-static void timer_closed(uv_handle_t *h)
+static void beat_closed(uv_handle_t *h)
 {
 	free(h->data);
 }
 
-static void poll_closed(uv_handle_t *h)
-{
-	struct control *c = h->data;
-
-	MHD_stop_daemon(c->mhd);
-	uv_close((uv_handle_t *)&c->timer, timer_closed);
-}
-
-static void close_handles(struct control *c)
-{
-	uv_close((uv_handle_t *)&c->poll, poll_closed);
-}
-
-/* No connection may be stopped while it is suspended: the thread comes to its end first. */
 void control_free(struct control *c)
 {
 	unlink(c->path);
-	uv_timer_stop(&c->timer);
-	uv_poll_stop(&c->poll);
-	c->closing = true;
-	if (!c->working)
-		close_handles(c);
+	events_on_news(c->events, NULL, NULL);
+	web_free(c->web);
+	uv_close((uv_handle_t *)&c->beat, beat_closed);
 }

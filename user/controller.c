@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SETTLE_MS 100
-#define MINUTE_MS 60000
+#define SETTLE_MS     100
+#define MINUTE_MS     60000
+#define ROLE_AGAIN_MS 5000 /* and then with each sync */
 
 /* Netmap. */
 
@@ -25,12 +27,17 @@ static int read_netmap(struct controller *c, struct netmap **out)
 	int err = netmap_read(&nm, c->config->netmap, c->config->node, &fault);
 
 	if (err) {
-		log_error("%s: %s%s%s", c->config->netmap, fault.path, fault.path[0] ? ": " : "",
-			  fault.text);
+		char why[sizeof(fault) + 4];
+
+		snprintf(why, sizeof(why), "%s%s%s", fault.path, fault.path[0] ? ": " : "",
+			 fault.text);
+		log_error("%s: %s", c->config->netmap, why);
+		events_tell(c->events, "netmap-refused", ev_text("why", why));
 		return err;
 	}
 	for (size_t i = 0; i < nm->n_warnings; i++)
 		log_warn("%s: %s", c->config->netmap, nm->warnings[i]);
+	c->loaded_at = time(NULL);
 	*out = TAKE_PTR(nm);
 	return 0;
 }
@@ -52,35 +59,6 @@ static bool is_connector(const struct netmap *nm)
 }
 
 /* Datapath: programs and maps of the roles that this node has. */
-
-static void on_event(const struct c25_event *e, void *ctx)
-{
-	struct controller *c = ctx;
-
-	if (e->kind == C25_EVENT_UNMAPPED && c->client)
-		client_unmapped(c->client, &e->dst);
-}
-
-static void on_events(uv_poll_t *p, int status, int events)
-{
-	struct controller *c = p->data;
-
-	(void)status;
-	(void)events;
-	datapath_events_read(c->datapath, on_event, c);
-}
-
-static void events_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-/* A handle closes in the loop's next turn: another datapath's is another one. */
-static void unwatch_events(struct controller *c)
-{
-	if (c->events)
-		uv_close((uv_handle_t *)TAKE_PTR(c->events), events_closed);
-}
 
 static int open_datapath(struct controller *c, bool client, bool connector)
 {
@@ -105,32 +83,15 @@ static int open_datapath(struct controller *c, bool client, bool connector)
 	if (err)
 		return err;
 	/* Before its descriptor is closed with the old datapath. */
-	unwatch_events(c);
+	controller_unwatch_events(c);
 	if (old)
 		datapath_free(old);
 	c->maps = *datapath_maps(c->datapath);
 	return 0;
 }
 
-static int watch_events(struct controller *c)
-{
-	int err;
-
-	c->events = calloc(1, sizeof(*c->events));
-	if (!c->events)
-		return log_errno(ENOMEM, "watch the ring buffer");
-	err = uv_poll_init(&c->loop, c->events, datapath_events_fd(c->datapath));
-	if (err) {
-		free(TAKE_PTR(c->events));
-		return log_errno(-err, "watch the ring buffer");
-	}
-	c->events->data = c;
-	err = uv_poll_start(c->events, UV_READABLE, on_events);
-	return err ? log_errno(-err, "watch the ring buffer") : 0;
-}
-
 /* Everything the programs need to know is written before they are attached. */
-static int sync_kernel(struct controller *c, const struct netmap *nm)
+static int sync_all(struct controller *c, const struct netmap *nm)
 {
 	const struct netlink_link *link;
 	int err;
@@ -158,6 +119,12 @@ static int sync_kernel(struct controller *c, const struct netmap *nm)
 	return err;
 }
 
+static int sync_kernel(struct controller *c, const struct netmap *nm)
+{
+	c->kernel_err = sync_all(c, nm);
+	return c->kernel_err;
+}
+
 /* Roles. */
 
 static struct config_socks dns_socks(const struct config *f)
@@ -180,6 +147,8 @@ static int start_client(struct controller *c, const struct netmap *nm)
 		.apps = c->apps,
 		.http = c->http,
 		.wg = c->wg,
+		.events = c->events,
+		.tls = c->tls,
 	};
 	int err = controller_check_upstreams(c, &socks);
 
@@ -198,6 +167,8 @@ static int start_connector(struct controller *c, const struct netmap *nm)
 		.uplinks = c->uplinks,
 		.peers = c->peers,
 		.apps = c->apps,
+		.events = c->events,
+		.tls = c->tls,
 	};
 
 	return connector_new(&c->connector, &deps, nm);
@@ -213,7 +184,14 @@ static int listen_roles(struct controller *c)
 		err = client_listen(c->client, &socks);
 	if (c->connector)
 		failed = connector_listen(c->connector, &c->config->peerapi_listen);
-	return err ?: failed;
+	c->listen_err = err ?: failed;
+	return c->listen_err;
+}
+
+static void tell_role(struct controller *c, const char *role, int err)
+{
+	events_tell(c->events, "role", ev_text("role", role),
+		    ev_text("change", err ? "could not be taken up" : "taken up"));
 }
 
 /* Roles are only ever added: one that the netmap takes away has nothing left to do. */
@@ -225,7 +203,7 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 	if (!c->datapath || client != !!c->client || connector != !!c->connector) {
 		err = open_datapath(c, client, connector);
 		if (!err)
-			err = watch_events(c);
+			err = controller_watch_events(c);
 		if (err)
 			return err;
 	}
@@ -237,14 +215,25 @@ static int add_roles(struct controller *c, const struct netmap *nm)
 		err = peers_sync(c->peers, nm);
 	if (err)
 		return log_errno(-err, "read the pinned maps");
-	if (client && !c->client)
+	if (client && !c->client) {
 		err = start_client(c, nm);
+		tell_role(c, "client", err);
+	}
 	if (!err && connector && !c->connector) {
 		controller_warn_of_ports(c->config);
 		err = start_connector(c, nm);
+		tell_role(c, "connector", err);
 	}
 	return err;
 }
+
+/* The netmap in force gives this node a role that could not be started. */
+static bool lacks_role(const struct controller *c)
+{
+	return (!c->client && is_client(c->nm)) || (!c->connector && is_connector(c->nm));
+}
+
+static void on_sync(uv_timer_t *t);
 
 /* Reload. */
 
@@ -281,6 +270,9 @@ static void apply(struct controller *c, struct netmap *nm)
 	sync_kernel(c, nm);
 	controller_intercept(c, nm);
 	listen_roles(c);
+	controller_check_tls(c, nm);
+	if (lacks_role(c))
+		uv_timer_start(&c->minute, on_sync, ROLE_AGAIN_MS, MINUTE_MS);
 	netmap_free(old);
 }
 
@@ -290,12 +282,16 @@ static void reload(struct controller *c)
 
 	if (read_netmap(c, &nm)) {
 		c->reloads_refused++;
+		c->reload_failed = true;
 		log_error("%s was refused; the netmap before stays in force", c->config->netmap);
 		return;
 	}
 	apply(c, nm);
 	c->reloads_ok++;
+	c->reload_failed = false;
 	log_info("netmap reloaded: nodes: %zu, apps: %zu", nm->n_nodes, nm->n_apps);
+	events_tell(c->events, "netmap", ev_number("nodes", nm->n_nodes),
+		    ev_number("apps", nm->n_apps));
 }
 
 static void on_netmap(void *ctx)
@@ -328,6 +324,16 @@ static bool detached(struct controller *c)
 	return true;
 }
 
+/* What kept a role from starting may have passed. */
+static void retry_roles(struct controller *c)
+{
+	if (!lacks_role(c) || add_roles(c, c->nm))
+		return;
+	log_info("role taken up: node %s is now%s%s", c->config->node, c->client ? " client" : "",
+		 c->connector ? " connector" : "");
+	controller_intercept(c, c->nm);
+}
+
 /* Of network changes that have settled, and of each minute. */
 static void on_sync(uv_timer_t *t)
 {
@@ -335,8 +341,11 @@ static void on_sync(uv_timer_t *t)
 
 	if (detached(c))
 		return;
+	retry_roles(c);
 	sync_kernel(c, c->nm);
 	listen_roles(c);
+	if (c->tls)
+		tls_check(c->tls, netmap_self(c->nm));
 }
 
 static void on_netlink(uv_poll_t *p, int status, int events)
@@ -399,12 +408,21 @@ static int start(struct controller *c)
 	if (err)
 		return err;
 	/* Watched before it is read, so that no change falls in between. */
-	err = netmap_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
+	err = file_watch_new(&c->watch, &c->loop, f->netmap, on_netmap, c);
 	if (err)
 		return log_errno(-err, "watch %s", f->netmap);
 	err = read_netmap(c, &c->nm);
 	if (!err)
-		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops, c);
+		err = events_new(&c->events);
+	if (!err)
+		err = control_new(&c->control, &c->loop, f->control, &controller_control_ops,
+				  c->events, c);
+	if (err)
+		return err;
+	if (f->metrics_listen.n)
+		err = metrics_server_new(&c->metrics, &c->loop,
+					 (const struct sockaddr *)&f->metrics_listen.v[0],
+					 &controller_metrics_ops, c);
 	if (err)
 		return err;
 	c->fresh = access(f->pin, F_OK);
@@ -415,7 +433,11 @@ static int start(struct controller *c)
 	if (!err)
 		err = overlay_open(&c->overlay, &overlay, c->netlink);
 	if (!err)
+		err = controller_open_tls(c);
+	if (!err)
 		err = peerapi_client_new(&c->http, &c->loop);
+	if (!err)
+		peerapi_client_set_tls(c->http, c->tls);
 	if (!err)
 		err = uplinks_new(&c->uplinks, f, c->netlink);
 	if (!err && f->overlay == OVERLAY_WIREGUARD)
@@ -450,7 +472,7 @@ static void close_own(uv_handle_t *h, void *ctx)
 static void stop(struct controller *c, bool clear)
 {
 	if (c->watch)
-		netmap_watch_free(c->watch);
+		file_watch_free(c->watch);
 	if (c->http)
 		peerapi_client_free(c->http);
 	if (c->client)
@@ -459,9 +481,11 @@ static void stop(struct controller *c, bool clear)
 		connector_free(c->connector);
 	if (c->wg)
 		wg_sync_free(c->wg);
+	tls_free(c->tls);
+	metrics_server_free(c->metrics);
 	if (c->control)
 		control_free(c->control);
-	unwatch_events(c);
+	controller_unwatch_events(c);
 	uv_walk(&c->loop, close_own, c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -489,6 +513,7 @@ static void stop(struct controller *c, bool clear)
 		netlink_free(c->netlink);
 	if (c->nm)
 		netmap_free(c->nm);
+	events_free(c->events);
 }
 
 int controller_run(const struct config *config)
@@ -507,6 +532,7 @@ int controller_run(const struct config *config)
 		log_info("ready: node %s%s%s, nodes: %zu, apps: %zu", config->node,
 			 c->client ? ", client" : "", c->connector ? ", connector" : "",
 			 c->nm->n_nodes, c->nm->n_apps);
+		c->started = true;
 		notify_ready();
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 		notify_stopping();

@@ -3,7 +3,7 @@
 #include "controller_int.h"
 #include "domains.h"
 #include "explain.h"
-#include "policy.h"
+#include "log.h"
 #include "state.h"
 #include "version.h"
 
@@ -74,28 +74,20 @@ static cJSON *codes_json(const uint64_t *counts, size_t n)
 	return o;
 }
 
-/* Connectors of any app this node may use. */
 static cJSON *connectors_json(const struct controller *c)
 {
-	const struct netmap_node *self = netmap_self(c->nm);
+	_cleanup_free_ const struct netmap_node **nodes = calloc(c->nm->n_nodes, sizeof(*nodes));
+	size_t n = nodes ? controller_connectors(c, nodes) : 0;
 	cJSON *list = cJSON_CreateArray();
 
-	for (size_t n = 0; n < c->nm->n_nodes; n++) {
-		const struct netmap_node *node = &c->nm->nodes[n];
-		bool used = false;
+	for (size_t i = 0; i < n; i++) {
+		cJSON *o = cJSON_CreateObject();
 
-		for (size_t i = 0; i < c->nm->n_apps && !used && node != self; i++)
-			used = policy_may_use(&c->nm->apps[i], self) &&
-			       policy_serves(&c->nm->apps[i], node);
-		if (used) {
-			cJSON *o = cJSON_CreateObject();
-
-			cJSON_AddStringToObject(o, "id", node->id);
-			cJSON_AddBoolToObject(o, "healthy",
-					      client_healthy(c->client,
-							     peers_index(c->peers, node->id)));
-			cJSON_AddItemToArray(list, o);
-		}
+		cJSON_AddStringToObject(o, "id", nodes[i]->id);
+		cJSON_AddBoolToObject(
+			o, "healthy",
+			client_healthy(c->client, peers_index(c->peers, nodes[i]->id)));
+		cJSON_AddItemToArray(list, o);
 	}
 	return list;
 }
@@ -148,6 +140,7 @@ static void *view_open(void *ctx)
 	cJSON_AddBoolToObject(v->state, "configured", c->nm->n_apps > 0);
 	cJSON_AddStringToObject(v->state, "version", CONN25_VERSION);
 	cJSON_AddStringToObject(v->state, "node", c->config->node);
+	put_number(v->state, "logDropped", log_dropped());
 	v->client = cJSON_CreateObject();
 	add_client(c, v->client);
 	v->connector = cJSON_CreateObject();
@@ -208,6 +201,7 @@ static char *view_explain(void *ctx, const char *subject)
 		.maps = &c->maps,
 		.peers = c->peers,
 		.client = c->client,
+		.tls = c->tls,
 	};
 
 	return c->peers ? explain(&source, subject) : strdup("The daemon is starting.\n");

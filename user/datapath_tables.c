@@ -29,6 +29,8 @@ static const struct {
 } known[] = {
 	{ "c25_magic", CLIENT | PER_MAPPING },
 	{ "c25_transit", CLIENT | PER_MAPPING },
+	{ "c25_kept", CLIENT | PER_MAPPING },
+	{ "c25_begun", CLIENT },
 	{ "c25_leases", CLIENT | PER_LEASE },
 	{ "c25_mappings", CONNECTOR | PER_MAPPING },
 	{ "c25_flow_out", CONNECTOR | PER_FLOW | FLOWS },

@@ -61,7 +61,17 @@ struct dns_asker {
 	struct dns_waiter *waiter; /* the proxy's own; NULL: nothing is asked */
 };
 
+/* How long questions took, from the first client's to the answer. */
+#define DNS_LATENCY_BOUNDS 12
+extern const uint16_t dns_latency_ms[DNS_LATENCY_BOUNDS];
+
+struct dns_latency {
+	uint64_t count[DNS_LATENCY_BOUNDS + 1]; /* up to each bound, and beyond; not summed up */
+	uint64_t sum_ms;
+};
+
 struct dns_proxy_stats {
+	struct dns_latency latency[2]; /* of names that are not configured, and that are */
 	uint64_t queries;   /* readable, from clients */
 	uint64_t passed;    /* not configured */
 	uint64_t rewritten; /* answered with magic addresses */

@@ -354,6 +354,9 @@ void dns_query_drop_all(struct dns_proxy *p);
 /* An answer that will not be asked again: it is rewritten, held or sent. */
 void dns_query_claimed(struct dns_query *q, const uint8_t *msg, size_t len);
 
+/* dns_latency.c */
+void dns_latency_add(struct dns_latency *l, uint64_t ms, uint64_t n);
+
 /* dns_external.c */
 /* Whether someone else asks; the query may be over by then. */
 bool dns_external_ask(struct dns_query *q);

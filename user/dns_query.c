@@ -70,6 +70,9 @@ static void query_end(struct dns_query *q)
 
 static void query_reply(struct dns_query *q, const uint8_t *msg, size_t len, uint64_t *count)
 {
+	struct dns_proxy *p = q->proxy;
+	uint64_t before = *count;
+
 	while (q->waiters) {
 		struct dns_waiter w = *q->waiters;
 
@@ -77,6 +80,7 @@ static void query_reply(struct dns_query *q, const uint8_t *msg, size_t len, uin
 		dns_waiter_reply(&w, msg, len);
 		(*count)++;
 	}
+	dns_latency_add(&p->stats.latency[q->claimed], dns_now(p) - q->started, *count - before);
 	query_end(q);
 }
 

@@ -22,14 +22,21 @@ static const char *when(char buf[STATE_TIME_LEN], uint64_t t)
 }
 
 /* The connector that takes over when the lease's own fails. */
-static const char *standby_of(const struct explainer *e, const struct state_lease *l)
+static void print_standby(struct explainer *e, const struct state_lease *l)
 {
 	const struct explain_source *s = e->source;
 	const struct lease *lease =
 		s->client ? lease_by_magic(client_leases(s->client), &l->magic) : NULL;
 	uint32_t standby = lease ? registrar_standby(lease) : REGISTRAR_NONE;
 
-	return standby == REGISTRAR_NONE ? "none" : peers_id(s->peers, standby);
+	fprintf(e->out, "    standby    %s%s\n",
+		standby == REGISTRAR_NONE ? "none" : peers_id(s->peers, standby),
+		standby == REGISTRAR_NONE || client_healthy(s->client, standby) ? "" :
+										  " (does not "
+										  "answer)");
+	if (lease && client_kept(s->client, lease) != LEASE_NO_PEER)
+		fprintf(e->out, "    kept       what was begun before the move stays with %s\n",
+			peers_id(s->peers, client_kept(s->client, lease)));
 }
 
 static void print_lease(struct explainer *e, const struct state_lease *l)
@@ -43,18 +50,18 @@ static void print_lease(struct explainer *e, const struct state_lease *l)
 		"    real       %s   what upstream DNS says\n"
 		"    magic      %s   what programs on this node get\n"
 		"    transit    %s   what is sent to the connector in its place\n"
-		"    connector  %s%s\n"
-		"    standby    %s\n"
-		"    traffic    %" PRIu64 " packets, %" PRIu64 " bytes, last %s\n"
-		"    lease      until %s, longer while in use%s\n",
+		"    connector  %s%s\n",
 		l->lease.domain, l->app, addr_print(real, &l->lease.real),
 		addr_print(magic, &l->magic), addr_print(transit, &l->lease.transit),
 		*l->connector ? l->connector : "none yet",
 		*l->connector && !client_healthy(e->source->client, l->lease.peer) ? " (does not "
 										     "answer)" :
-										     "",
-		standby_of(e, l), l->packets, l->bytes, when(seen, l->last_seen),
-		when(expires, l->lease.expires),
+										     "");
+	print_standby(e, l);
+	fprintf(e->out,
+		"    traffic    %" PRIu64 " packets, %" PRIu64 " bytes, last %s\n"
+		"    lease      until %s, longer while in use%s\n",
+		l->packets, l->bytes, when(seen, l->last_seen), when(expires, l->lease.expires),
 		l->flags & C25_MAGIC_DEAD ? "\n    refused    the connector no longer serves it" :
 					    "");
 }
@@ -85,9 +92,11 @@ static void print_connectors(struct explainer *e, const struct netmap_app *app)
 				"app\n");
 	for (size_t i = 0; i < n && i < REGISTRAR_MAX_CONNECTORS; i++) {
 		const struct netmap_node *node = &s->nm->nodes[nodes[i]];
+		const char *url = s->tls && node->peer_api_tls ? node->peer_api_tls :
+								 node->peer_api;
 
 		fprintf(e->out, "  connector %zu  %s at %s, %s\n", i + 1, node->id,
-			node->peer_api ? node->peer_api : "no address",
+			url ? url : "no address",
 			client_healthy(s->client, peers_index(s->peers, node->id)) ? "healthy" :
 										     "does not "
 										     "answer");

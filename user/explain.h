@@ -8,11 +8,14 @@
 #include "netmap.h"
 #include "peers.h"
 
+#include <stdbool.h>
+
 struct explain_source {
 	const struct netmap *nm;
 	const struct maps *maps;
 	const struct peers *peers;
 	struct client *client; /* NULL: this node is none */
+	bool tls;              /* --peerapi-tls-* */
 };
 
 /* An owned text that ends with a newline; NULL: out of memory. */

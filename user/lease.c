@@ -240,16 +240,27 @@ void lease_end(struct lease_table *t, struct lease *l, uint64_t now)
 	free(l);
 }
 
-static bool record_consistent(const struct c25_addr *magic, const struct c25_lease *rec)
+const char *lease_record_fault(const struct c25_addr *magic, const struct c25_lease *record)
 {
 	bool is4 = addr_is4(magic);
 
-	return (rec->state == C25_LEASE_PENDING || rec->state == C25_LEASE_LIVE ||
-		rec->state == C25_LEASE_QUARANTINE) &&
-	       rec->domain[0] && memchr(rec->domain, 0, sizeof(rec->domain)) &&
-	       !addr_is_zero(magic) && !addr_is_zero(&rec->transit) && !addr_is_zero(&rec->real) &&
-	       !addr_equal(magic, &rec->transit) && addr_is4(&rec->transit) == is4 &&
-	       addr_is4(&rec->real) == is4;
+	if (record->state != C25_LEASE_PENDING && record->state != C25_LEASE_LIVE &&
+	    record->state != C25_LEASE_QUARANTINE)
+		return "it has no state";
+	if (!record->domain[0] || !memchr(record->domain, 0, sizeof(record->domain)))
+		return "it has no name";
+	if (addr_is_zero(magic) || addr_is_zero(&record->transit) || addr_is_zero(&record->real))
+		return "it lacks an address";
+	if (addr_is4(&record->transit) != is4 || addr_is4(&record->real) != is4)
+		return "its addresses are of both families";
+	if (addr_equal(magic, &record->transit))
+		return "its magic and transit address are the same";
+	return NULL;
+}
+
+int lease_rest(struct lease_table *t, const struct c25_addr *magic, uint64_t until)
+{
+	return pool_rest(t->pools[magic_pool(addr_is4(magic))], magic, until);
 }
 
 static int restore_resting(struct pool *m, struct pool *x, const struct c25_addr *magic,
@@ -303,7 +314,7 @@ int lease_restore(struct lease_table *t, struct lease **out, const struct c25_ad
 	struct lease *l = NULL;
 	int err;
 
-	if (!record_consistent(magic, record))
+	if (lease_record_fault(magic, record))
 		return -EINVAL;
 	if (pool_holds(m, magic) || pool_holds(x, &record->transit))
 		return -EEXIST;
@@ -318,6 +329,7 @@ int lease_restore(struct lease_table *t, struct lease **out, const struct c25_ad
 		l->peer = record->peer;
 		l->lent = record->lent;
 		l->expires = record->expires;
+		l->restored = true;
 	}
 	if (!err && out)
 		*out = l;
@@ -386,6 +398,11 @@ int lease_each_from(struct lease_table *t, struct c25_addr *at, size_t n,
 size_t lease_count(const struct lease_table *t)
 {
 	return HASH_CNT(by_pair, t->by_pair);
+}
+
+uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now)
+{
+	return pool_resting(t->pools[which], now);
 }
 
 struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which)

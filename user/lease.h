@@ -34,6 +34,7 @@ struct lease {
 	uint32_t standby; /* of another one whose packets c25_transit accepts; by the controller */
 	uint64_t lent;
 	uint64_t expires;
+	bool restored; /* an earlier run may have told connectors of it that it no longer names */
 	struct registration *registration; /* the registrar's own; NULL: none */
 	UT_hash_handle by_pair;
 	char domain[]; /* lower case, no last dot */
@@ -72,6 +73,12 @@ void lease_end(struct lease_table *t, struct lease *l, uint64_t now);
 int lease_restore(struct lease_table *t, struct lease **out, const struct c25_addr *magic,
 		  const struct c25_lease *record, uint64_t now);
 
+/* Why no lease can be made of a record, NULL: one can. */
+const char *lease_record_fault(const struct c25_addr *magic, const struct c25_lease *record);
+
+/* Keep a magic address that is not lent out of its pool until then. 0, -EEXIST, -ENOMEM. */
+int lease_rest(struct lease_table *t, const struct c25_addr *magic, uint64_t until);
+
 /* What c25_lease is to hold for it. */
 struct c25_lease lease_record(const struct lease *l);
 
@@ -92,6 +99,8 @@ struct lease_pool_stats {
 	uint64_t in_use;
 	uint64_t capacity;
 };
+/* Addresses in quarantine. */
+uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now);
 struct lease_pool_stats lease_pool_stats(const struct lease_table *t, enum netmap_pool which);
 
 #endif

@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 static enum log_level log_upto = LOG_INFO;
 static bool log_json;
+static uint64_t dropped;
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",
@@ -32,6 +34,11 @@ int log_level_parse(const char *text)
 		if (!strcmp(text, level_names[i]))
 			return i;
 	return -EINVAL;
+}
+
+uint64_t log_dropped(void)
+{
+	return dropped;
 }
 
 bool log_enabled(enum log_level level)
@@ -64,6 +71,7 @@ static size_t put_escaped(char *out, size_t size, const char *text)
 static void log_line(enum log_level level, const char *message)
 {
 	char text[LINE_MAX_LEN * 6], line[sizeof(text) + 128], when[32];
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
 	struct timespec now;
 	struct tm tm;
 	int n;
@@ -79,9 +87,10 @@ static void log_line(enum log_level level, const char *message)
 	} else {
 		n = snprintf(line, sizeof(line), "conn25: %s: %s\n", level_names[level], text);
 	}
-	/* A full or closed log must not stop the daemon. */
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
-		return;
+	/* A log that is full, closed or whose reader sleeps must not stop the daemon. */
+	if (poll(&log, 1, 0) != 1 || !(log.revents & POLLOUT) ||
+	    write(STDERR_FILENO, line, (size_t)n) != n)
+		dropped++;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)

@@ -9,6 +9,7 @@
 #define LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_ERROR, /* someone must act */
@@ -22,6 +23,9 @@ void log_setup(enum log_level level, bool json);
 
 /* Level of the name as the command line spells it, or -EINVAL. */
 int log_level_parse(const char *text);
+
+/* Lines that could not be written. */
+uint64_t log_dropped(void);
 
 bool log_enabled(enum log_level level);
 

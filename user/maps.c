@@ -32,6 +32,8 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_MAGIC] = { sizeof(struct c25_addr), sizeof(struct c25_magic) },
 	[MAP_TRANSIT] = { sizeof(struct c25_addr), sizeof(struct c25_transit) },
 	[MAP_LEASES] = { sizeof(struct c25_addr), sizeof(struct c25_lease) },
+	[MAP_KEPT] = { sizeof(struct c25_addr), sizeof(struct c25_kept) },
+	[MAP_BEGUN] = { sizeof(struct c25_tuple), sizeof(struct c25_begun) },
 	[MAP_MAPPINGS] = { sizeof(struct c25_mapping_key), sizeof(struct c25_mapping) },
 	[MAP_FLOW_OUT] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
 	[MAP_FLOW_IN] = { sizeof(struct c25_tuple), sizeof(struct c25_flow_ref) },
@@ -290,6 +292,21 @@ int maps_magic_get(const struct maps *m, const struct c25_addr *magic, struct c2
 int maps_transit_get(const struct maps *m, const struct c25_addr *transit, struct c25_transit *out)
 {
 	return get(m, MAP_TRANSIT, transit, out);
+}
+
+int maps_kept_put(const struct maps *m, const struct c25_addr *magic, const struct c25_kept *v)
+{
+	return put(m, MAP_KEPT, magic, v);
+}
+
+int maps_kept_get(const struct maps *m, const struct c25_addr *magic, struct c25_kept *out)
+{
+	return get(m, MAP_KEPT, magic, out);
+}
+
+int maps_kept_del(const struct maps *m, const struct c25_addr *magic)
+{
+	return del(m, MAP_KEPT, magic);
 }
 
 int maps_lease_put(const struct maps *m, const struct c25_addr *magic, const struct c25_lease *v)

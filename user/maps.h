@@ -29,6 +29,8 @@
 	X(MAGIC, magic)                                                                            \
 	X(TRANSIT, transit)                                                                        \
 	X(LEASES, leases)                                                                          \
+	X(KEPT, kept)                                                                              \
+	X(BEGUN, begun)                                                                            \
 	X(MAPPINGS, mappings)                                                                      \
 	X(FLOW_OUT, flow_out)                                                                      \
 	X(FLOW_IN, flow_in)                                                                        \
@@ -86,6 +88,10 @@ int maps_magic_del(const struct maps *m, const struct c25_addr *magic);
 int maps_transit_del(const struct maps *m, const struct c25_addr *transit);
 int maps_magic_get(const struct maps *m, const struct c25_addr *magic, struct c25_magic *out);
 int maps_transit_get(const struct maps *m, const struct c25_addr *transit, struct c25_transit *out);
+
+int maps_kept_put(const struct maps *m, const struct c25_addr *magic, const struct c25_kept *v);
+int maps_kept_get(const struct maps *m, const struct c25_addr *magic, struct c25_kept *out);
+int maps_kept_del(const struct maps *m, const struct c25_addr *magic);
 
 int maps_lease_put(const struct maps *m, const struct c25_addr *magic, const struct c25_lease *v);
 int maps_lease_del(const struct maps *m, const struct c25_addr *magic);

@@ -19,6 +19,7 @@ static void free_node(struct netmap_node *node)
 	free(node->pod_cidrs);
 	free_strings(node->tags, node->n_tags);
 	free(node->peer_api);
+	free(node->peer_api_tls);
 	free(node->wireguard_key);
 }
 

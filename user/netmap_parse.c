@@ -149,11 +149,22 @@ static const struct netmap_field node_fields[] = {
 	{ "wireguardKey", read_wireguard_key, false },
 };
 
+static int default_api(char **out, const char *scheme, const struct c25_addr *a)
+{
+	char text[ADDR_STRLEN];
+
+	if (asprintf(out, addr_is4(a) ? "%s://%s:8025" : "%s://[%s]:8025", scheme,
+		     addr_print(text, a)) < 0) {
+		*out = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 static int read_node(struct netmap_reader *r, const struct netmap_path *at, const cJSON *v,
 		     void *into)
 {
 	struct netmap_node *node = into;
-	char text[ADDR_STRLEN];
 	int err;
 
 	r->nm->n_nodes++;
@@ -162,13 +173,8 @@ static int read_node(struct netmap_reader *r, const struct netmap_path *at, cons
 		return err;
 	if (node->peer_api || addr_is_zero(&node->first))
 		return 0;
-	if (asprintf(&node->peer_api,
-		     addr_is4(&node->first) ? "http://%s:8025" : "http://[%s]:8025",
-		     addr_print(text, &node->first)) < 0) {
-		node->peer_api = NULL;
-		return -ENOMEM;
-	}
-	return 0;
+	err = default_api(&node->peer_api, "http", &node->first);
+	return err ? err : default_api(&node->peer_api_tls, "https", &node->first);
 }
 
 static int read_app_name(struct netmap_reader *r, const struct netmap_path *at, const cJSON *v,

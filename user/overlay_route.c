@@ -90,6 +90,16 @@ static int rule_want(struct routing *r, const struct prefix *to)
 	return err ? err : LIST_ADD(&r->rules, half);
 }
 
+/*
+ * The first address of an on-link IPv6 prefix means "any router" (RFC 4291, 2.6.1), and the kernel
+ * sends no ICMP error to it: it needs a route of its own, to be a host's like the others.
+ */
+static bool first_is_anycast(const struct netlink_route *route)
+{
+	return !prefix_is4(&route->dst) && route->dst.len < 127 && route->type == RTN_UNICAST &&
+	       addr_is_zero(&route->via);
+}
+
 static int magic_want(const struct prefix *p, void *ctx)
 {
 	struct routing *r = ctx;
@@ -98,6 +108,10 @@ static int magic_want(const struct prefix *p, void *ctx)
 
 	route.dst = *p;
 	err = LIST_ADD(&r->routes, route);
+	if (!err && first_is_anycast(&route)) {
+		route.dst.len = 128;
+		err = LIST_ADD(&r->routes, route);
+	}
 	return err ? err : rule_want(r, p);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "peerapi_client.h"
+#include "peerapi_client_tls.h"
 #include "peerapi_msg.h"
 
 #include <curl/curl.h>
@@ -24,6 +25,7 @@ struct peerapi_call {
 	size_t capacity;
 	bool too_long;
 	char error[CURL_ERROR_SIZE];
+	struct call_tls tls;
 	peerapi_done done;
 	void *ctx;
 };
@@ -40,6 +42,8 @@ struct peerapi_client {
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	CURLM *multi;
+	const struct tls *tls;
+	struct tls_conns conns;
 	struct peerapi_call *requests;
 	struct watch *watches;
 	bool closing;
@@ -79,6 +83,9 @@ static void request_finish(struct peerapi_call *r, CURLcode result)
 		curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	else if (r->too_long)
 		error = "answer is longer than 1 MiB";
+	else if (r->tls.refused)
+		error = "its certificate is not that node's: no subjectAltName holds its id or "
+			"address";
 	else
 		error = *r->error ? r->error : curl_easy_strerror(result);
 	if (!status && !error)
@@ -263,9 +270,10 @@ static long clamp_timeout(uint64_t ms)
 static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
 	struct linger forget = { .l_onoff = 1 };
+	struct peerapi_call *r = ctx;
 
-	(void)ctx;
 	(void)purpose;
+	r->tls.fd = fd;
 	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &forget, sizeof(forget)) ? CURL_SOCKOPT_ERROR :
 										CURL_SOCKOPT_OK;
 }
@@ -290,6 +298,7 @@ static int request_set_options(struct peerapi_call *r, size_t len, uint64_t time
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, r);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_opened);
+	SET(CURLOPT_SOCKOPTDATA, r);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	/* A resolver that hangs is left behind, not waited for. */
 	SET(CURLOPT_QUICK_EXIT, 1L);
@@ -332,6 +341,9 @@ static int request_new(struct peerapi_call **out, struct peerapi_client *c,
 	    request_set_options(r, post->len, post->timeout_ms))
 		return -ENOMEM;
 	if (post->source && set_source(r->easy, post->source))
+		return -ENOMEM;
+	if (c->tls && post->node && !strncasecmp(post->base, "https:", 6) &&
+	    call_tls_set(&r->tls, r->easy, &c->conns, tls_now(c->tls), post->node))
 		return -ENOMEM;
 	*out = TAKE_PTR(r);
 	return 0;
@@ -386,6 +398,11 @@ void peerapi_client_set_conns(struct peerapi_client *c, unsigned n)
 	curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)n);
 }
 
+void peerapi_client_set_tls(struct peerapi_client *c, const struct tls *tls)
+{
+	c->tls = tls;
+}
+
 int peerapi_client_new(struct peerapi_client **out, uv_loop_t *loop)
 {
 	struct peerapi_client *c = calloc(1, sizeof(*c));
@@ -427,5 +444,6 @@ void peerapi_client_free(struct peerapi_client *c)
 	while (c->watches)
 		watch_close(c->watches);
 	curl_multi_cleanup(c->multi);
+	tls_conns_clear(&c->conns);
 	uv_close((uv_handle_t *)&c->timer, client_closed);
 }

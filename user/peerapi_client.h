@@ -9,6 +9,8 @@
 
 #include "addr.h"
 #include "cleanup.h"
+#include "netmap.h"
+#include "tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -33,8 +35,13 @@ DEFINE_CLEANUP(peerapi_client, struct peerapi_client *, peerapi_client_free)
 /* At most so many connections at once to one connector; further requests wait for one. */
 void peerapi_client_set_conns(struct peerapi_client *c, unsigned n);
 
+/* Requests to https are made with its set, and to the node they are meant for alone. NULL: as
+ * the host's own programs make them. */
+void peerapi_client_set_tls(struct peerapi_client *c, const struct tls *tls);
+
 struct peerapi_post {
 	const char *base;
+	const struct netmap_node *node; /* whose certificate it must be where `base` is https */
 	const char *path;              /* and query, escaped */
 	const struct c25_addr *source; /* own overlay address to send from, NULL for any */
 	const char *type;              /* media type of the body and of the answer wanted */

@@ -77,12 +77,14 @@ const struct netmap_node *peerapi_peer(const struct netmap *nm, const struct soc
 	return node == netmap_self(nm) ? NULL : node;
 }
 
-static const struct netmap_node *request_peer(const struct netmap *nm, struct MHD_Connection *mhd)
+static const struct netmap_node *request_peer(const struct peerapi_http *h,
+					      struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct netmap_node *node = peerapi_peer(h->ops->netmap(h->ctx), info->client_addr);
 
-	return peerapi_peer(nm, info->client_addr);
+	return node && h->vouched && !h->vouched(mhd, node) ? NULL : node;
 }
 
 /* 0, or the status that refuses the request for what its headers say. */
@@ -93,7 +95,7 @@ static unsigned check_head(struct request *r, struct MHD_Connection *mhd, const 
 	const struct netmap *nm = h->ops->netmap(h->ctx);
 
 	r->is_dns = !strcmp(path, PEERAPI_DNS_PATH);
-	if (!request_peer(nm, mhd))
+	if (!request_peer(h, mhd))
 		return MHD_HTTP_FORBIDDEN;
 	if (!r->is_dns && strcmp(path, PEERAPI_PATH) != 0)
 		return MHD_HTTP_NOT_FOUND;
@@ -233,7 +235,7 @@ static enum MHD_Result dns_end(struct request *r, struct MHD_Connection *mhd, co
 
 	if (!r->dns.asked) {
 		r->status = peerapi_dns_ask(&r->dns, &h->questions, h->ops, h->ctx,
-					    request_peer(h->ops->netmap(h->ctx), mhd), mhd,
+					    request_peer(h, mhd), mhd,
 					    strcmp(method, MHD_HTTP_METHOD_GET) ? body : NULL,
 					    r->len, &r->why);
 		drop_body(r);
@@ -258,7 +260,7 @@ static enum MHD_Result transit_end(struct request *r, struct MHD_Connection *mhd
 		return respond_refusal(r, mhd);
 	}
 	drop_body(r);
-	json = answer_message(h, request_peer(h->ops->netmap(h->ctx), mhd), &message);
+	json = answer_message(h, request_peer(h, mhd), &message);
 	peerapi_request_clear(&message);
 	if (!json) {
 		r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;

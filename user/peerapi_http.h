@@ -16,6 +16,8 @@
 struct peerapi_http {
 	const struct peerapi_server_ops *ops;
 	void *ctx;
+	/* Whether the connection's certificate is this node's; NULL: none is asked for. */
+	bool (*vouched)(struct MHD_Connection *mhd, const struct netmap_node *node);
 	size_t buffered; /* bytes of bodies under way */
 	struct peerapi_dns_list questions;
 };

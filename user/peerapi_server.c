@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "peerapi_server.h"
+#include "http_loop.h"
 #include "peerapi_http.h"
+#include "tls_owner.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define MAX_CONNS       4096U
 #define MAX_CONNS_OF_IP 32U /* more than a client opens: requests and DNS questions */
 #define CONN_MEMORY     ((size_t)16 * 1024) /* request line and headers, and the answer's */
-#define BACKLOG         1024
 #define SWEEP_MS        1000
 #define IDLE_MS         30000 /* from one answer to the end of the next request's headers */
 #define ANSWER_MS       10000 /* from there until the answer is sent */
 
 struct listener {
+	struct http_loop http; /* first: its end finds the rest from it */
 	struct peerapi_server *server;
 	struct listener *next;
-	struct MHD_Daemon *daemon;
-	uv_poll_t poll;
-	uv_timer_t again; /* libmicrohttpd has work left that no descriptor tells of */
 };
 
 struct conn {
@@ -28,17 +28,22 @@ struct conn {
 	struct MHD_Connection *mhd;
 	struct conn *prev, *next;
 	uint64_t deadline; /* of uv_now() */
+	bool asks;         /* between a request's headers and its answer */
+	struct tls_set *tls;
+	gnutls_x509_crt_t cert;
+	struct tls_owner owner; /* for whom it was looked at last, and was his */
 };
 
 struct peerapi_server {
 	struct peerapi_http http;
 	uv_loop_t *loop;
+	const struct tls *tls;
 	struct listener *listeners;
 	struct conn *conns;
 	unsigned n_conns;
 	unsigned max_conns;
 	uv_timer_t sweep;
-	unsigned open_handles; /* the server's memory lives until the last one is closed */
+	unsigned users; /* listeners and the timer: the memory lives until the last one is closed */
 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -46,10 +51,18 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static void set_deadline(struct conn *conn, uint64_t ms)
+static void set_state(struct conn *conn, bool asks, uint64_t ms)
 {
-	if (conn)
-		conn->deadline = uv_now(conn->server->loop) + ms;
+	if (!conn)
+		return;
+	conn->asks = asks;
+	conn->deadline = uv_now(conn->server->loop) + ms;
+}
+
+/* One that began with a certificate or a CA that is no longer in force has to begin anew. */
+static bool is_outdated(const struct peerapi_server *s, const struct conn *c)
+{
+	return c->tls && !c->asks && c->tls != tls_now(s->tls);
 }
 
 /* libmicrohttpd's own timeout starts anew with each byte, so that one byte now and then would
@@ -62,11 +75,66 @@ static void on_sweep(uv_timer_t *timer)
 	for (struct conn *c = s->conns; c; c = c->next) {
 		const union MHD_ConnectionInfo *info;
 
-		if (now < c->deadline)
+		if (now < c->deadline && !is_outdated(s, c))
 			continue;
 		info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 		shutdown(info->connect_fd, SHUT_RDWR);
 	}
+}
+
+/* Before the handshake: whoever shows no certificate that the CA of today signed is refused in it. */
+static void begin_tls(struct conn *c)
+{
+	static gnutls_typed_vdata_st purpose = {
+		.type = GNUTLS_DT_KEY_PURPOSE_OID,
+		.data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT,
+	};
+	gnutls_session_t session =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+
+	c->tls = tls_set_ref(tls_now(c->server->tls));
+	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, c->tls->cred);
+	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+	gnutls_session_set_verify_cert2(session, &purpose, 1, 0);
+}
+
+static void end_tls(struct conn *c)
+{
+	tls_set_unref(c->tls);
+	if (c->cert)
+		gnutls_x509_crt_deinit(c->cert);
+}
+
+/* What the peer has shown in the handshake; the first one is its own. */
+static bool take_cert(struct conn *c)
+{
+	gnutls_session_t session =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+	unsigned n = 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+
+	if (!list || !n || gnutls_x509_crt_init(&c->cert))
+		return false;
+	if (!gnutls_x509_crt_import(c->cert, &list[0], GNUTLS_X509_FMT_DER))
+		return true;
+	gnutls_x509_crt_deinit(TAKE_PTR(c->cert));
+	return false;
+}
+
+static bool vouched(struct MHD_Connection *mhd, const struct netmap_node *node)
+{
+	struct conn *c = conn_of(mhd);
+	struct tls_owner owner;
+
+	if (!c || (!c->cert && !take_cert(c)))
+		return false;
+	tls_owner_of(&owner, node);
+	if (!memcmp(&c->owner, &owner, sizeof(owner)))
+		return true;
+	if (!tls_owner_has(&owner, c->cert))
+		return false;
+	c->owner = owner;
+	return true;
 }
 
 static void conn_open(struct peerapi_server *s, struct MHD_Connection *mhd, void **slot)
@@ -82,12 +150,14 @@ static void conn_open(struct peerapi_server *s, struct MHD_Connection *mhd, void
 	}
 	c->server = s;
 	c->mhd = mhd;
+	if (s->tls)
+		begin_tls(c);
 	c->next = s->conns;
 	if (c->next)
 		c->next->prev = c;
 	s->conns = c;
 	*slot = c;
-	set_deadline(c, IDLE_MS);
+	set_state(c, false, IDLE_MS);
 	if (!uv_is_active((uv_handle_t *)&s->sweep))
 		uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
@@ -103,6 +173,7 @@ static void conn_close(struct peerapi_server *s, struct conn *c)
 		s->conns = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
+	end_tls(c);
 	free(c);
 	if (!s->conns)
 		uv_timer_stop(&s->sweep);
@@ -138,7 +209,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	struct peerapi_server *s = cls;
 
 	if (!*slot)
-		set_deadline(conn_of(mhd), ANSWER_MS);
+		set_state(conn_of(mhd), true, ANSWER_MS);
 	return peerapi_http_request(&s->http, mhd, path, method, data, len, slot);
 }
 
@@ -147,30 +218,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
 			 enum MHD_RequestTerminationCode how)
 {
 	peerapi_http_completed(slot);
-	set_deadline(conn_of(mhd), IDLE_MS);
-}
-
-static void listener_run(struct listener *l);
-
-static void on_again(uv_timer_t *timer)
-{
-	listener_run(timer->data);
-}
-
-static void listener_run(struct listener *l)
-{
-	MHD_UNSIGNED_LONG_LONG ms;
-
-	MHD_run(l->daemon);
-	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
-		uv_timer_start(&l->again, on_again, ms, 0);
-	else
-		uv_timer_stop(&l->again);
-}
-
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-	listener_run(poll->data);
+	set_state(conn_of(mhd), false, IDLE_MS);
 }
 
 /* With a loop that is not its own libmicrohttpd does not see to it by itself. */
@@ -181,84 +229,60 @@ static void on_resumed(void *ctx, struct MHD_Connection *mhd)
 	struct peerapi_server *s = ctx;
 
 	for (struct listener *l = s->listeners; l; l = l->next)
-		if (l->daemon == daemon)
-			uv_timer_start(&l->again, on_again, 0, 0);
-}
-
-/* An address that is not up yet can be listened on too; "[::]" takes IPv4 as well. */
-static int open_socket(const struct sockaddr *sa)
-{
-	_cleanup_close_ int fd =
-		socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	const int on = 1, off = 0;
-	bool is4 = sa->sa_family == AF_INET;
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_FREEBIND : IPV6_FREEBIND, &on,
-		       sizeof(on)) ||
-	    (!is4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off))) ||
-	    bind(fd, sa, sock_len(sa)) || listen(fd, BACKLOG))
-		return -errno;
-	return TAKE_FD(fd);
+		if (l->http.mhd == daemon)
+			http_loop_soon(&l->http);
 }
 
 static struct MHD_Daemon *start_daemon(struct peerapi_server *s, int fd)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept, s,
-				on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+	const struct tls_set *tls = tls_now(s->tls);
+	/* Each connection gets credentials of its own; these are for libmicrohttpd to begin. */
+	struct MHD_OptionItem secure[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, tls ? tls->cert.text : NULL },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? tls->key.text : NULL },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0);
+
+	return MHD_start_daemon(flags, 0, on_accept, s, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
 				MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
 				MHD_OPTION_UNESCAPE_CALLBACK, peerapi_http_unescape, NULL,
 				MHD_OPTION_CONNECTION_LIMIT, s->max_conns,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_CONNS_OF_IP,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONN_MEMORY, MHD_OPTION_END);
-}
-
-/* The daemon's own epoll descriptor is readable when it has something to do. */
-static int listener_watch(struct listener *l)
-{
-	struct peerapi_server *s = l->server;
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	int err;
-
-	err = uv_poll_init(s->loop, &l->poll, info->epoll_fd);
-	if (err)
-		return err;
-	l->poll.data = l;
-	uv_timer_init(s->loop, &l->again);
-	l->again.data = l;
-	s->open_handles += 2;
-	l->next = s->listeners;
-	s->listeners = l;
-	return uv_poll_start(&l->poll, UV_READABLE, on_ready);
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONN_MEMORY, MHD_OPTION_ARRAY,
+				tls ? secure : secure + ARRAY_SIZE(secure) - 1, MHD_OPTION_END);
 }
 
 int peerapi_server_listen(struct peerapi_server *s, const struct sockaddr *sa)
 {
 	_cleanup_free_ struct listener *l = calloc(1, sizeof(*l));
 	_cleanup_close_ int fd = -1;
+	struct MHD_Daemon *daemon;
 	int err;
 
 	if (!l)
 		return -ENOMEM;
-	fd = open_socket(sa);
+	fd = http_loop_listen(sa);
 	if (fd < 0)
 		return fd;
-	l->server = s;
-	l->daemon = start_daemon(s, fd);
-	if (!l->daemon)
+	errno = 0;
+	daemon = start_daemon(s, fd);
+	if (!daemon)
 		return errno ? -errno : -ENOMEM;
 	TAKE_FD(fd); /* the daemon's own from here on */
-	err = listener_watch(l);
-	if (err) {
-		MHD_stop_daemon(l->daemon);
+	err = http_loop_start(&l->http, s->loop, daemon);
+	if (err)
 		return err;
-	}
-	TAKE_PTR(l);
+	l->server = s;
+	l->next = s->listeners;
+	s->listeners = TAKE_PTR(l);
+	s->users++;
 	return 0;
 }
 
-int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
+int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop, const struct tls *tls,
 		       const struct peerapi_server_ops *ops, void *ctx)
 {
 	struct peerapi_server *s = calloc(1, sizeof(*s));
@@ -270,41 +294,37 @@ int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
 	s->http.ctx = ctx;
 	s->http.questions.resumed = on_resumed;
 	s->http.questions.ctx = s;
+	s->http.vouched = tls ? vouched : NULL;
 	s->loop = loop;
+	s->tls = tls;
 	/* Half of the process's descriptors at most: DNS and the rest need some too. */
 	s->max_conns = MAX_CONNS;
 	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur / 2 < MAX_CONNS)
 		s->max_conns = (unsigned)files.rlim_cur / 2;
 	uv_timer_init(loop, &s->sweep);
 	s->sweep.data = s;
-	s->open_handles = 1;
+	s->users = 1;
 	*out = s;
 	return 0;
 }
 
-static void handle_closed(struct peerapi_server *s)
+static void user_gone(struct peerapi_server *s)
 {
-	if (--s->open_handles)
-		return;
-	while (s->listeners) {
-		struct listener *l = s->listeners;
-
-		s->listeners = l->next;
-		free(l);
-	}
-	free(s);
+	if (!--s->users)
+		free(s);
 }
 
 static void sweep_closed(uv_handle_t *handle)
 {
-	handle_closed(handle->data);
+	user_gone(handle->data);
 }
 
-static void listener_closed(uv_handle_t *handle)
+static void listener_stopped(struct http_loop *h)
 {
-	struct listener *l = handle->data;
+	struct listener *l = (struct listener *)h;
 
-	handle_closed(l->server);
+	user_gone(l->server);
+	free(l);
 }
 
 void peerapi_server_free(struct peerapi_server *s)
@@ -312,11 +332,11 @@ void peerapi_server_free(struct peerapi_server *s)
 	if (!s)
 		return;
 	peerapi_http_stop(&s->http);
-	for (struct listener *l = s->listeners; l; l = l->next) {
-		/* Out of the loop's epoll before the daemon closes the descriptor. */
-		uv_close((uv_handle_t *)&l->poll, listener_closed);
-		uv_close((uv_handle_t *)&l->again, listener_closed);
-		MHD_stop_daemon(l->daemon);
+	while (s->listeners) {
+		struct listener *l = s->listeners;
+
+		s->listeners = l->next;
+		http_loop_stop(&l->http, listener_stopped);
 	}
 	uv_close((uv_handle_t *)&s->sweep, sweep_closed);
 }

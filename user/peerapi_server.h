@@ -11,6 +11,8 @@
 #include "cleanup.h"
 #include "dns_proxy.h"
 #include "netmap.h"
+#include "peerapi_msg.h"
+#include "tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,15 +38,18 @@ struct peerapi_server_ops {
 			const struct c25_addr *transit);
 	/* The peer was heard (any request that reached code checks, heartbeats among them). */
 	void (*heard)(void *ctx, const struct netmap_node *peer);
-	/* One element answered, for metrics. */
-	void (*answered)(void *ctx, int code);
+	/* One element answered, for metrics and those who watch. */
+	void (*answered)(void *ctx, const struct netmap_node *peer, const struct peerapi_item *item,
+			 const struct peerapi_result *result);
 	/* Who is asked for /dns-query; NULL: nobody. It must outlive the server. */
 	struct dns_proxy *(*resolver)(void *ctx);
 	/* Whether a name in wire form is one of this app's, which is of the netmap in force. */
 	bool (*covers)(void *ctx, const struct netmap_app *app, const uint8_t *name);
 };
 
-int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop,
+/* `tls`: peers speak mutual TLS; NULL: plain HTTP. It must outlive the server's connections, which
+ * end with the loop. */
+int peerapi_server_new(struct peerapi_server **out, uv_loop_t *loop, const struct tls *tls,
 		       const struct peerapi_server_ops *ops, void *ctx);
 /* Not from within an op. Connections end; the loop has to turn once more to close the handles and
  * free the memory, before it is closed itself. */

@@ -176,7 +176,7 @@ int peerapi_transit_apply(struct peerapi_result *results, const struct peerapi_s
 		apply_release(&t, &request->release[i]);
 	for (size_t i = 0; i < n; i++) {
 		results[i] = apply_item(&t, &checks[i]);
-		ops->answered(ctx, results[i].code);
+		ops->answered(ctx, peer, &request->items[i], &results[i]);
 	}
 	return 0;
 }

@@ -349,6 +349,15 @@ bool pool_holds(const struct pool *p, const struct c25_addr *a)
 	return known_find(p, a) != NULL;
 }
 
+uint64_t pool_resting(const struct pool *p, uint64_t now)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < p->n_resting; i++)
+		n += p->resting[i]->free_at > now;
+	return n;
+}
+
 uint64_t pool_in_use(const struct pool *p)
 {
 	return p->lent;

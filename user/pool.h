@@ -46,7 +46,8 @@ void pool_release(struct pool *p, const struct c25_addr *a, uint64_t now);
 bool pool_covers(const struct pool *p, const struct c25_addr *a); /* inside today's ranges */
 /* Lent, or given back and not forgotten: surely so while in quarantine. */
 bool pool_holds(const struct pool *p, const struct c25_addr *a);
-uint64_t pool_in_use(const struct pool *p);   /* lent, without those in quarantine */
+uint64_t pool_resting(const struct pool *p, uint64_t now); /* in quarantine */
+uint64_t pool_in_use(const struct pool *p);                /* lent, without those in quarantine */
 uint64_t pool_capacity(const struct pool *p); /* UINT64_MAX stands for that many or more */
 
 #endif

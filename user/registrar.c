@@ -259,6 +259,15 @@ void registrar_release(struct registrar *r, struct lease *l)
 	r->busy--;
 }
 
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit)
+{
+	struct conn *c = conn_get(r, connector);
+
+	if (c)
+		conn_release(c, transit);
+	r->due = r->now;
+}
+
 void registrar_reply(struct registrar *r, uint32_t connector, uint64_t request, const int *codes,
 		     size_t n, const char *epoch, uint64_t now)
 {
@@ -366,6 +375,13 @@ bool registrar_healthy(const struct registrar *r, uint32_t connector)
 	const struct conn *c = conn_find(r, connector);
 
 	return !c || c->healthy;
+}
+
+enum registrar_failure registrar_failure(const struct registrar *r, uint32_t connector)
+{
+	const struct conn *c = conn_find(r, connector);
+
+	return c ? c->how : REGISTRAR_SILENT;
 }
 
 bool registrar_holds(const struct lease *l)

@@ -9,8 +9,7 @@
  *
  * What one connector has agreed to is told to a second one as well, a standby, where there is one:
  * later, together, and never in front of somebody who waits. When the first one fails, the lease
- * is granted to its standby at once, without asking. One whose packets are still answered stays
- * where it is for as long as they are, so that its connections live.
+ * is granted to its standby at once, without asking, and the first one stands by.
  *
  * Connectors are named by their index in c25_peers.
  *
@@ -83,9 +82,12 @@ struct registrar_ops {
 	/* Another connector than the lease's own holds it too now; REGISTRAR_NONE: none does. After
 	 * granted() for a lease in being, it is the one that was its own before. Calls nothing. */
 	void (*standby)(void *ctx, struct lease *l, uint32_t connector);
-	/* Whether packets of this lease still arrive and are answered, though its connector's
-	 * requests fail in the way of `how`. Calls nothing. */
+	/* Whether the lease is to stay for now with its connector, which fails in the way of `how`,
+	 * as its packets still arrive and are answered. Calls nothing. */
 	bool (*forwards)(void *ctx, const struct lease *l, enum registrar_failure how);
+	/* Whether flows of it stayed with its standby when it moved. Then that one is not replaced.
+	 * Calls nothing. */
+	bool (*keeps)(void *ctx, const struct lease *l);
 };
 
 struct registrar;
@@ -128,6 +130,10 @@ void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t co
  * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);
 
+/* `connector` may hold this address since an earlier run: it is told to release it, unless a lease
+ * is registered or to be registered there under it by then. */
+void registrar_release_at(struct registrar *r, uint32_t connector, const struct c25_addr *transit);
+
 /* Its connector does not know it (C25_EVENT_UNMAPPED): told again, once a second at
  * most: sooner than that, it waits until then. */
 void registrar_again(struct registrar *r, struct lease *l, uint64_t now);
@@ -148,6 +154,9 @@ void registrar_drop_connector(struct registrar *r, uint32_t connector, uint64_t 
 uint64_t registrar_tick(struct registrar *r, uint64_t now);
 
 bool registrar_healthy(const struct registrar *r, uint32_t connector);
+
+/* How its last request that failed did so. */
+enum registrar_failure registrar_failure(const struct registrar *r, uint32_t connector);
 
 /* Whether its connector agreed to it, answers, and need not be told again. */
 bool registrar_holds(const struct lease *l);

@@ -163,6 +163,9 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 	struct link held;
 	char *copy;
 
+	if (c->doubted)
+		standby_epoch(r, c);
+	c->doubted = false;
 	if (!epoch || !*epoch || (c->epoch && !strcmp(c->epoch, epoch)))
 		return;
 	copy = strdup(epoch);

@@ -115,6 +115,7 @@ struct conn {
 	bool dropped;               /* not in the netmap */
 	bool slow;                  /* unhealthy since it let a share of the time pass */
 	bool failing;               /* since `failing_since` no request was answered */
+	bool doubted;               /* it may not hold all that it stands by for */
 	bool all_leave;             /* the next round of desert() looks at all that it holds */
 	enum registrar_failure how; /* the last one */
 	char *epoch;                /* NULL: not known yet */

@@ -82,6 +82,10 @@ void standby_seek(struct registrar *r, struct registration *reg)
 
 	if (reg->told || !reg->home || standby_usable(reg))
 		return;
+	if (reg->standby && r->ops->keeps(r->ctx, reg->lease)) {
+		standby_seek_soon(r, reg);
+		return;
+	}
 	c = choose(reg);
 	if (c) {
 		standby_tell(r, reg, c);
@@ -113,10 +117,12 @@ void standby_home_moved(struct registrar *r, struct registration *reg, struct co
 		stop_telling(reg);
 	if (reg->standby == c)
 		unlink_standby(reg);
-	if (old && !reg->standby && reg->confirmed && quest_is_candidate(reg, old))
+	if (old && !reg->standby && quest_is_candidate(reg, old)) {
 		link_standby(reg, old);
-	else if (old)
+		old->doubted |= !reg->confirmed;
+	} else if (old) {
 		conn_release(old, &reg->lease->transit);
+	}
 	if (reg->standby && reg->standby != old)
 		r->ops->standby(r->ctx, reg->lease, reg->standby->index);
 	if (old)

@@ -515,3 +515,119 @@ Test(packets_client, headers_cut_short_are_dropped)
 	expect_outcome(&b, o, VERDICT_DROP, MALFORMED);
 	bench_close(&b);
 }
+
+/* A mapping that has moved from a connector to PEER. The connector before is none that packets can
+ * be sent to, so that those which go there are seen. */
+#define GONE_PEER 7
+
+static void open_kept(uint32_t base)
+{
+	struct c25_kept k = { .other = GONE_PEER, .base = base, .period = 5 };
+	struct c25_addr m4 = addr_of(MAGIC4), m6 = addr_of(MAGIC6);
+
+	bench_open(&b, true);
+	bench_client(&b, MAGIC4, TRANSIT4, C25_MAGIC_KEPT);
+	bench_client(&b, MAGIC6, TRANSIT6, C25_MAGIC_KEPT);
+	put(b.skel->maps.c25_kept, &m4, &k);
+	put(b.skel->maps.c25_kept, &m6, &k);
+}
+
+static void goes_to_other(struct packet p)
+{
+	uint64_t before = bench_reason(&b, C25_REASON_NO_TUNNEL).packets;
+	struct outcome o = overlay_out(&b, p);
+
+	cr_assert_eq(o.verdict, VERDICT_DROP);
+	expect_reason(&b, NO_TUNNEL, before + 1);
+}
+
+Test(packets_client, what_was_begun_before_a_move_stays_and_what_begins_after_goes_on)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	open_kept(GONE_PEER);
+	goes_to_other(p4);
+	goes_to_other(p6);
+	p4.proto = p6.proto = IPPROTO_TCP;
+	for (int begun = 0; begun < 2; begun++) {
+		static const uint8_t flags[] = { 0x10, 0x18, 0x11, 0x04, 0x12 };
+
+		for (size_t i = 0; i < sizeof(flags); i++) {
+			p4.tcp = p6.tcp = flags[i];
+			(begun ? goes_out : goes_to_other)(p4);
+			(begun ? goes_out : goes_to_other)(p6);
+		}
+		p4.tcp = p6.tcp = 2;
+		goes_out(p4);
+		goes_out(p6);
+	}
+	p4.sport++;
+	p4.tcp = 0x10;
+	goes_to_other(p4);
+	bench_close(&b);
+}
+
+Test(packets_client, a_connection_begun_before_a_move_back_stays_with_the_connector_it_began_at)
+{
+	struct packet p = UDP4;
+	struct c25_tuple t = { .src = addr_of(OWN4),
+			       .dst = addr_of(MAGIC4),
+			       .sport = htons(4000),
+			       .dport = htons(53),
+			       .proto = IPPROTO_TCP };
+	struct c25_begun at = { .peer = GONE_PEER, .period = 5 };
+
+	open_kept(PEER);
+	p.proto = IPPROTO_TCP;
+	p.tcp = 0x10;
+	goes_out(p);
+	put(b.skel->maps.c25_begun, &t, &at);
+	goes_to_other(p);
+	/* Of a move long ago. */
+	at.period = 4;
+	put(b.skel->maps.c25_begun, &t, &at);
+	goes_out(p);
+	/* Of a connector that is neither of the two. */
+	at = (struct c25_begun){ .peer = OTHER_PEER, .period = 5 };
+	put(b.skel->maps.c25_begun, &t, &at);
+	goes_out(p);
+	bench_close(&b);
+}
+
+Test(packets_client, replies_tell_whether_what_was_kept_still_works)
+{
+	struct packet reply = { .src = TRANSIT4,
+				.dst = OWN4,
+				.proto = IPPROTO_TCP,
+				.sport = 53,
+				.dport = 4000,
+				.tcp = 0x10 };
+	struct packet syn = UDP4;
+	struct c25_addr m = addr_of(MAGIC4), t = addr_of(TRANSIT4);
+	struct c25_transit v = { .magic = m, .peer = PEER, .peer2 = PEER | C25_TRANSIT_KEPT };
+	struct c25_kept k;
+	struct outcome o;
+
+	open_kept(GONE_PEER);
+	put(b.skel->maps.c25_transit, &t, &v);
+	put(b.skel->maps.c25_tick, &(uint32_t){ 0 }, &(struct c25_tick){ .now = 77 });
+	syn.proto = IPPROTO_TCP;
+	syn.tcp = 2;
+	goes_out(syn);
+	o = tunnel_in(&b, UNDERLAY, VNI, reply);
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_kept), &m, &k), 0);
+	cr_assert_eq(k.back_seen, 0, "of a connection begun since");
+	reply.dport = 4001;
+	o = tunnel_in(&b, UNDERLAY, VNI, reply);
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_kept), &m, &k), 0);
+	cr_assert_eq(k.back_seen, 77);
+	cr_assert_eq(k.out_seen, 0);
+	syn.sport = 4001;
+	syn.tcp = 0x10;
+	goes_to_other(syn);
+	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(b.skel->maps.c25_kept), &m, &k), 0);
+	cr_assert_eq(k.out_seen, 77);
+	bench_close(&b);
+}

@@ -140,11 +140,13 @@ daemonset() {
 		' "$top/deploy/kubernetes/daemonset.yaml")
 	pod+=(--env=CONN25_DNS_UPSTREAM=192.0.2.53)
 }
-mapfile -t probe < <(yq -r '.spec.template.spec.containers[0].readinessProbe.exec.command[]' \
+# As the kubelet asks: the node's address, the named port.
+probe=$(yq -r '.spec.template.spec.containers[0] | .readinessProbe.httpGet as $get |
+	"http://127.0.0.1:\(.ports[] | select(.name == $get.port) | .containerPort)\($get.path)"' \
 	"$top/deploy/kubernetes/daemonset.yaml")
 container_ready() { # NODE
 	"${engine[@]}" logs "$1" >"$dir/$1.log" 2>&1
-	grep -q ready "$dir/$1.log" && "${engine[@]}" exec "$1" "${probe[@]}"
+	grep -q ready "$dir/$1.log" && in_ns "$1" curl -sf -o /dev/null --max-time 5 "$probe"
 }
 container_start() { # NODE [PODMAN-FLAG...]
 	local pod

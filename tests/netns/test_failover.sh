@@ -34,19 +34,44 @@ new_name() { # SECONDS CLAIM: a name never asked before
 }
 warnings() { grep -c "connector $1 does not answer" "$dir/client.log"; }
 
+# A connection that answers what it is asked, and can be asked again and again.
+in_ns internet socat TCP4-LISTEN:7,reuseaddr,fork EXEC:cat &
+wait_for 5 listening internet 7
+connect() { # FD: opens a connection through the mapping
+	coproc in_ns client socat -d -t 0.1 - "TCP4:$magic:7" 2>&1
+	eval "exec $1<&${COPROC[0]} $(($1 + 1))>&${COPROC[1]}" # bash closes its own when it ends
+}
+asked() { # FD WORD: what comes back, which may be why nothing does
+	local line=
+	{ echo "$2" >&$(($1 + 1)); } 2>/dev/null
+	read -r -t 5 line <&"$1"
+	echo "$line"
+}
+standby() { conn25 client explain "$1" | sed -n 's/^ *standby *//p' | head -1; }
+stands_by() { [ "$(standby "$1")" = "$2" ]; }
+mapped_at() { conn25 "$1" map connector --json | jq -r '.connector[].destinationIP' | grep -qx 203.0.113.9; }
+
 magic=$(lookup client host.example.net A)
 first=$(holder host.example.net)
 second=$(other "$first")
 check_match "traffic goes through one of them" "$(seen_as "$first")" "$(fetch)"
+check "the other one holds the mapping too" wait_for 2 mapped_at "$second"
+check "and stands by" wait_for 2 stands_by host.example.net "$second"
+connect 10
+check_eq "a connection is open" one "$(asked 10 one)"
 
-# The daemon of the one in use is killed: its datapath goes on until the mappings have moved.
+# The daemon of the one in use is killed: mappings move, connections stay with its datapath.
 nsenter --net=/run/netns/client ping -n -i 0.05 -w 30 "$magic" >"$dir/ping" 2>&1 &
 ping=$!
 conn25_stop "$first" KILL
 new_name 1 "$first killed: a new name works at once"
 new_name 1 "and another one"
 check "existing mappings move to $second" wait_for 8 held_by "$second"
-check_match "traffic goes through $second" "$(seen_as "$second")" "$(fetch)"
+check_match "new connections go through $second" "$(seen_as "$second")" "$(fetch)"
+check_eq "the open one goes on" two "$(asked 10 two)"
+connect 20
+check_eq "another is opened through $second" one "$(asked 20 one)"
+check_match "explain says that flows stay with $first" "kept .* $first" "$(conn25 client explain host.example.net)"
 kill -INT $ping
 wait $ping
 check_match "no packet was lost on the way" ' 0% packet loss' "$(cat "$dir/ping")"
@@ -58,14 +83,34 @@ conn25_start "$first"
 check "$first is seen again" wait_for 8 grep -q "connector $first answers" "$dir/client.log"
 new_name 1 "new names work"
 check_match "what has moved stays" "$second" "$(holder host.example.net)"
+check_eq "the connection of $first goes on" three "$(asked 10 three)"
+check_eq "and that of $second" two "$(asked 20 two)"
+check "$first stands by" wait_for 5 stands_by host.example.net "$first"
 check_eq "$first was lost once" 1 "$(warnings "$first")"
 check_eq "$second was never lost" 0 "$(warnings "$second")"
 
+# A client's daemon that starts again knows who holds what, and what stays where.
+conn25_stop client KILL
+conn25_start client
+check "after a restart of the client $first stands by" wait_for 5 stands_by host.example.net "$first"
+check_eq "the connection of $first goes on" still "$(asked 10 still)"
+check_eq "and that of $second" still "$(asked 20 still)"
+
 # The link of the other one is cut, in the middle of traffic.
 ip -n "$second" link set eth0 down
+cut=$(date +%s%N)
 new_name 1 "$second cut off: a new name works within the answer's time"
-check "traffic goes through $first" wait_for 8 eval "fetch | grep -q '$(seen_as "$first")'"
+through_first() { in_ns client curl -sS --max-time 0.3 "http://$magic/" | grep -q "$(seen_as "$first")"; }
+wait_for 8 through_first
+took=$((($(date +%s%N) - cut) / 1000000))
+[ $took -lt 3000 ]
+check_eq "an existing name works through $first within 3 s ($took ms)" 0 $?
 check_eq "the mappings have moved" "$first" "$(holder host.example.net)"
+check_match "a connection that cannot be saved is reset" reset "$(asked 20 three)"
+took=$((($(date +%s%N) - cut) / 1000000))
+[ $took -lt 6000 ]
+check_eq "and not by a time-out ($took ms)" 0 $?
+check_eq "the connection of $first goes on" four "$(asked 10 four)"
 new_name 1 "new names work"
 
 # The last one goes as well.

@@ -59,6 +59,11 @@ const struct netmap_node *client_node(const struct client *client, uint32_t conn
 	return connectors[connector].node.peer_api ? &connectors[connector].node : NULL;
 }
 
+const char *client_base(const struct client *client, const struct netmap_node *node)
+{
+	return node->peer_api;
+}
+
 const struct c25_addr *client_source(const struct client *client, const char *base)
 {
 	return &source;

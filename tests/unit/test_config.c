@@ -181,9 +181,9 @@ static const struct bad {
 	{ "dns-intercept-to", "10.96.0.10/8" },
 	{ "dns-fail", "ajar" },
 	{ "peerapi-listen", "8025" },
-	{ "peerapi-tls-cert", "c.pem" },
-	{ "peerapi-tls-key", "k.pem" },
-	{ "peerapi-tls-ca", "ca.pem" },
+	{ "peerapi-tls-cert", "" },
+	{ "peerapi-tls-key", "" },
+	{ "peerapi-tls-ca", "" },
 	{ "answer-timeout", "9" },
 	{ "answer-timeout", "60001" },
 	{ "answer-timeout", "1s" },
@@ -198,7 +198,7 @@ static const struct bad {
 	{ "max-flows", "many" },
 	{ "pin", "relative" },
 	{ "control", "" },
-	{ "metrics-listen", "127.0.0.1:9025" },
+	{ "metrics-listen", "9025" },
 	{ "log-level", "loud" },
 };
 
@@ -221,6 +221,16 @@ Test(config, bad_value_is_refused_with_its_flag_and_itself)
 		cr_expect_eq(strchr(options_said, '\n'), strrchr(options_said, '\n'), "%s",
 			     options_said);
 	}
+}
+
+Test(config, certificate_key_and_ca_go_together)
+{
+	cr_expect_eq(PARSE("--peerapi-tls-cert=c", "--peerapi-tls-key=k"), OPTIONS_ERROR);
+	cr_expect_str_eq(options_said, "conn25 run: --peerapi-tls-cert, --peerapi-tls-key and "
+				       "--peerapi-tls-ca go together: give all three\n");
+	cr_expect_eq(PARSE("--peerapi-tls-ca=a"), OPTIONS_ERROR);
+	cr_expect_eq(PARSE("--peerapi-tls-cert=c", "--peerapi-tls-key=k", "--peerapi-tls-ca=a"),
+		     OPTIONS_OK);
 }
 
 Test(config, bad_variable_is_refused_by_its_own_name)

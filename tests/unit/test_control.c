@@ -16,6 +16,7 @@ SUITE(control);
 static char path[64];
 static uv_loop_t loop;
 static struct control *control;
+static struct events *events;
 static uv_async_t wake;
 static sem_t begun, go;
 static int at_once, most, opened, got;
@@ -57,7 +58,8 @@ static void start(void)
 	sem_init(&go, 0, 0);
 	uv_loop_init(&loop);
 	uv_async_init(&loop, &wake, on_wake);
-	cr_assert_eq(control_new(&control, &loop, path, &ops, NULL), 0);
+	cr_assert_eq(events_new(&events), 0);
+	cr_assert_eq(control_new(&control, &loop, path, &ops, events, NULL), 0);
 }
 
 static void finish(void)
@@ -67,6 +69,7 @@ static void finish(void)
 	uv_close((uv_handle_t *)&wake, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	cr_assert_eq(uv_loop_close(&loop), 0);
+	events_free(events);
 	cr_assert_neq(access(path, F_OK), 0);
 }
 

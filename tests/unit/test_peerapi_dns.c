@@ -182,7 +182,7 @@ static void start(void)
 	cr_assert_eq(dns_proxy_new(&resolver, &loop, &proxy_ops, NULL, &ss, 1), 0);
 	add_record(DNS_TYPE_A, 300, "\xcb\x00\x71\x09", 4);
 
-	cr_assert_eq(peerapi_server_new(&server, &loop, &ops, NULL), 0);
+	cr_assert_eq(peerapi_server_new(&server, &loop, NULL, &ops, NULL), 0);
 	port = free_port();
 	snprintf(text, sizeof(text), "[::]:%u", port);
 	cr_assert_eq(sock_parse(&ss, text, 0), 0);

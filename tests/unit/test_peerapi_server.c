@@ -122,9 +122,11 @@ static void op_heard(void *ctx, const struct netmap_node *peer)
 	seen.heard++;
 }
 
-static void op_answered(void *ctx, int code)
+static void op_answered(void *ctx, const struct netmap_node *peer, const struct peerapi_item *item,
+			const struct peerapi_result *result)
 {
-	seen.answered[code]++;
+	cr_assert(peer && item);
+	seen.answered[result->code]++;
 }
 
 static const struct peerapi_server_ops ops = {
@@ -166,7 +168,7 @@ static void start(void)
 
 	uv_loop_init(&loop);
 	use_netmap(netmap_text);
-	cr_assert_eq(peerapi_server_new(&server, &loop, &ops, NULL), 0);
+	cr_assert_eq(peerapi_server_new(&server, &loop, NULL, &ops, NULL), 0);
 	port = free_port();
 	snprintf(text, sizeof(text), "[::]:%u", port);
 	cr_assert_eq(sock_parse(&ss, text, 0), 0);

@@ -38,6 +38,7 @@ static uint32_t granted_at[LEASES];
 static int grants, revocations, revoked_code, health_changes, granted_result;
 static uint32_t standby_at[LEASES];
 static enum { DEAD, FORWARDS, IDLE } forwards[LEASES];
+static bool keeps;
 static size_t carried, looks;
 static int carry_result;
 static uint64_t now, cancelled, dropped_at[8];
@@ -118,6 +119,11 @@ static bool on_forwards(void *ctx, const struct lease *l, enum registrar_failure
 	       (forwards[number(l)] == IDLE && how == REGISTRAR_PRESENT);
 }
 
+static bool on_keeps(void *ctx, const struct lease *l)
+{
+	return keeps;
+}
+
 static const struct registrar_ops ops = {
 	.send = on_send,
 	.cancel = on_cancel,
@@ -127,6 +133,7 @@ static const struct registrar_ops ops = {
 	.carry = on_carry,
 	.standby = on_standby,
 	.forwards = on_forwards,
+	.keeps = on_keeps,
 };
 
 static void setup(void)
@@ -1436,6 +1443,43 @@ CLAIM(after_a_move_a_new_standby_is_sought_among_those_that_answer)
 		if (sent[i]->connector == 1 && sent[i]->n_release)
 			return;
 	cr_assert(false, "the one before is told to forget");
+}
+
+CLAIM(a_standby_with_which_flows_stayed_is_not_replaced_while_they_do)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	keeps = true;
+	dies();
+	alive(2, 10000);
+	cr_assert_eq(registrar_standby(L(0)), 1);
+	cr_assert_eq(sent_to(3), 0);
+	keeps = false;
+	alive(2, 2100);
+	cr_assert_eq(last(3)->n_standby, 1);
+	answer(last(3), 0);
+	cr_assert_eq(registrar_standby(L(0)), 3);
+}
+
+CLAIM(one_that_failed_before_it_could_confirm_is_told_as_standby_when_it_is_back)
+{
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_candidates(r, L(0), AB, 2, now);
+	await(2);
+	answer(last(2), 1);
+	granted_at[0] = 1;
+	dies();
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert_eq(registrar_standby(L(0)), 1);
+	await(1);
+	answer(last(1), 0);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(1);
+	cr_assert_eq(last(1)->n_standby, 1);
+	cr_assert_eq(last(1)->n_release, 0);
+	answer(last(1), 0);
+	cr_assert_eq(registrar_standby(L(0)), 1);
 }
 
 CLAIM(a_standby_whose_epoch_changed_is_told_again_and_no_standby_until_then)

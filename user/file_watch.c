@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "netmap_watch.h"
+#include "file_watch.h"
 #include "cleanup.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #define DEBOUNCE_MS 50
 #define POLL_MS     500
 
-struct netmap_watch {
+struct file_watch {
 	uv_fs_event_t event; /* on the directory: what is renamed over a file has another inode */
 	uv_timer_t poll;     /* whatever the events miss: other directories behind symlinks, NFS */
 	uv_timer_t debounce;
@@ -26,7 +26,7 @@ struct netmap_watch {
 	void *ctx;
 };
 
-static void let_go(struct netmap_watch *w)
+static void let_go(struct file_watch *w)
 {
 	if (--w->n_open)
 		return;
@@ -39,7 +39,7 @@ static void on_closed(uv_handle_t *handle)
 	let_go(handle->data);
 }
 
-void netmap_watch_free(struct netmap_watch *w)
+void file_watch_free(struct file_watch *w)
 {
 	if (!w)
 		return;
@@ -51,14 +51,14 @@ void netmap_watch_free(struct netmap_watch *w)
 
 static void on_debounce(uv_timer_t *debounce)
 {
-	struct netmap_watch *w = debounce->data;
+	struct file_watch *w = debounce->data;
 
 	if (!stat(w->path, &w->seen))
 		w->changed(w->ctx);
 }
 
 /* A timer that runs is left alone: a file written to all the time must not put it off for ever. */
-static void schedule(struct netmap_watch *w)
+static void schedule(struct file_watch *w)
 {
 	if (!uv_is_active((uv_handle_t *)&w->debounce))
 		uv_timer_start(&w->debounce, on_debounce, DEBOUNCE_MS, 0);
@@ -67,7 +67,7 @@ static void schedule(struct netmap_watch *w)
 /* Kubernetes swaps the symlink "..data" beside the file's own. */
 static void on_event(uv_fs_event_t *event, const char *name, int events, int status)
 {
-	struct netmap_watch *w = event->data;
+	struct file_watch *w = event->data;
 
 	if (!name || !strcmp(name, w->name) || !strcmp(name, "..data"))
 		schedule(w);
@@ -85,7 +85,7 @@ static bool is_seen(const struct stat *seen, const uv_stat_t *now)
 
 static void on_look(uv_fs_t *look)
 {
-	struct netmap_watch *w = look->data;
+	struct file_watch *w = look->data;
 
 	w->looking = false;
 	if (!w->freed && !look->result && !is_seen(&w->seen, &look->statbuf))
@@ -97,7 +97,7 @@ static void on_look(uv_fs_t *look)
 /* stat() may hang on a dead file server: it is left to libuv's threads. */
 static void on_poll(uv_timer_t *poll)
 {
-	struct netmap_watch *w = poll->data;
+	struct file_watch *w = poll->data;
 
 	if (w->looking || uv_fs_stat(poll->loop, &w->look, w->path, on_look))
 		return;
@@ -105,7 +105,7 @@ static void on_poll(uv_timer_t *poll)
 	w->n_open++;
 }
 
-static int start(struct netmap_watch *w)
+static int start(struct file_watch *w)
 {
 	_cleanup_free_ char *copy = strdup(w->path);
 
@@ -119,10 +119,10 @@ static int start(struct netmap_watch *w)
 	return uv_timer_start(&w->poll, on_poll, POLL_MS, POLL_MS);
 }
 
-int netmap_watch_new(struct netmap_watch **out, uv_loop_t *loop, const char *path,
+int file_watch_new(struct file_watch **out, uv_loop_t *loop, const char *path,
 		     void (*changed)(void *ctx), void *ctx)
 {
-	struct netmap_watch *w = calloc(1, sizeof(*w));
+	struct file_watch *w = calloc(1, sizeof(*w));
 	const char *slash;
 	int err;
 
@@ -144,7 +144,7 @@ int netmap_watch_new(struct netmap_watch **out, uv_loop_t *loop, const char *pat
 	w->event.data = w->poll.data = w->debounce.data = w->look.data = w;
 	err = start(w);
 	if (err) {
-		netmap_watch_free(w);
+		file_watch_free(w);
 		return err;
 	}
 	*out = w;

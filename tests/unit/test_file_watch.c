@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cleanup.h"
 #include "leaks.h"
-#include "netmap_watch.h"
+#include "file_watch.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -14,7 +14,7 @@
 struct bench {
 	uv_loop_t loop;
 	uv_timer_t limit;
-	struct netmap_watch *watch;
+	struct file_watch *watch;
 	char dir[64];
 	char file[96];
 	unsigned calls;
@@ -58,7 +58,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void teardown(void)
 {
-	netmap_watch_free(b.watch);
+	file_watch_free(b.watch);
 	uv_close((uv_handle_t *)&b.limit, NULL);
 	uv_run(&b.loop, UV_RUN_DEFAULT);
 	cr_assert_eq(uv_loop_close(&b.loop), 0);
@@ -66,7 +66,7 @@ static void teardown(void)
 	leaks_abort();
 }
 
-TestSuite(netmap_watch, .init = setup, .fini = teardown);
+TestSuite(file_watch, .init = setup, .fini = teardown);
 
 static void on_changed(void *ctx)
 {
@@ -96,10 +96,10 @@ static bool called_within(unsigned ms)
 
 static void watch(void)
 {
-	cr_assert_eq(netmap_watch_new(&b.watch, &b.loop, b.file, on_changed, NULL), 0);
+	cr_assert_eq(file_watch_new(&b.watch, &b.loop, b.file, on_changed, NULL), 0);
 }
 
-Test(netmap_watch, an_edit_in_place_is_seen)
+Test(file_watch, an_edit_in_place_is_seen)
 {
 	write_file(b.file, "old");
 	watch();
@@ -107,7 +107,7 @@ Test(netmap_watch, an_edit_in_place_is_seen)
 	cr_assert(called_within(IN_FORCE_MS));
 }
 
-Test(netmap_watch, a_rename_over_the_file_is_seen_each_time)
+Test(file_watch, a_rename_over_the_file_is_seen_each_time)
 {
 	write_file(b.file, "old");
 	watch();
@@ -118,7 +118,7 @@ Test(netmap_watch, a_rename_over_the_file_is_seen_each_time)
 	}
 }
 
-Test(netmap_watch, a_configmap_swap_is_seen_each_time)
+Test(file_watch, a_configmap_swap_is_seen_each_time)
 {
 	mkdir(in_dir("..1"), 0755);
 	mkdir(in_dir("..2"), 0755);
@@ -134,7 +134,7 @@ Test(netmap_watch, a_configmap_swap_is_seen_each_time)
 	}
 }
 
-Test(netmap_watch, the_file_behind_a_symlink_to_elsewhere_is_watched)
+Test(file_watch, the_file_behind_a_symlink_to_elsewhere_is_watched)
 {
 	mkdir(in_dir("elsewhere"), 0755);
 	write_file(in_dir("elsewhere/it"), "old");
@@ -144,14 +144,14 @@ Test(netmap_watch, the_file_behind_a_symlink_to_elsewhere_is_watched)
 	cr_assert(called_within(IN_FORCE_MS));
 }
 
-Test(netmap_watch, a_file_that_appears_later_is_seen)
+Test(file_watch, a_file_that_appears_later_is_seen)
 {
 	watch();
 	write_file(b.file, "new");
 	cr_assert(called_within(IN_FORCE_MS));
 }
 
-Test(netmap_watch, a_directory_that_appears_later_is_seen)
+Test(file_watch, a_directory_that_appears_later_is_seen)
 {
 	snprintf(b.file, sizeof(b.file), "%s/sub/netmap.json", b.dir);
 	watch();
@@ -160,7 +160,7 @@ Test(netmap_watch, a_directory_that_appears_later_is_seen)
 	cr_assert(called_within(IN_FORCE_MS));
 }
 
-Test(netmap_watch, many_writes_at_once_are_one_call)
+Test(file_watch, many_writes_at_once_are_one_call)
 {
 	write_file(b.file, "old");
 	watch();
@@ -170,7 +170,7 @@ Test(netmap_watch, many_writes_at_once_are_one_call)
 	cr_assert(!called_within(IN_FORCE_MS), "called again for what it had been called for");
 }
 
-Test(netmap_watch, neighbours_and_a_file_taken_away_are_none_of_it)
+Test(file_watch, neighbours_and_a_file_taken_away_are_none_of_it)
 {
 	write_file(b.file, "old");
 	watch();
@@ -184,20 +184,20 @@ Test(netmap_watch, neighbours_and_a_file_taken_away_are_none_of_it)
 
 static void free_inside(void *ctx)
 {
-	netmap_watch_free(b.watch);
+	file_watch_free(b.watch);
 	b.watch = NULL;
 	b.calls++;
 	uv_stop(&b.loop);
 }
 
-Test(netmap_watch, it_may_be_freed_from_its_own_call)
+Test(file_watch, it_may_be_freed_from_its_own_call)
 {
-	cr_assert_eq(netmap_watch_new(&b.watch, &b.loop, b.file, free_inside, NULL), 0);
+	cr_assert_eq(file_watch_new(&b.watch, &b.loop, b.file, free_inside, NULL), 0);
 	write_file(b.file, "new");
 	cr_assert(called_within(IN_FORCE_MS));
 }
 
-Test(netmap_watch, a_loop_that_ends_at_once_frees_it)
+Test(file_watch, a_loop_that_ends_at_once_frees_it)
 {
 	watch();
 }

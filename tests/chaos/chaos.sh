@@ -1,0 +1,248 @@
+#!/usr/bin/env bash
+# make chaos: traffic through two connectors while daemons are killed, upgraded and reloaded and a
+# link is cut, for DURATION seconds. What is lost, is lost through the cut link, or the test fails.
+#
+# SEED: the order of what is done (printed). CONN25_OTHER: the binary that upgrades go to and fro;
+# without it daemons are upgraded to their own.
+# shellcheck disable=SC2154 # variables that lib.sh sets by name
+# shellcheck source=tests/netns/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../netns/lib.sh"
+DURATION=${DURATION:-600}
+SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
+RANDOM=$SEED
+OTHER=${CONN25_OTHER:-$CONN25}
+load=$top/build/chaos
+apps=4 flows=8 streams=16
+echo "# $DURATION s, SEED=$SEED, upgrades between $CONN25 and $OTHER"
+
+topology
+second_connector
+for i in $(seq $apps); do
+	{
+		printf '$ORIGIN a%s.test.\n$TTL 5\n' "$i"
+		echo '@ SOA ns hostmaster 1 3600 600 86400 60'
+		echo '@ NS ns.example.com.'
+		echo "* A 203.0.113.$i"
+	} | zone "a$i.test"
+done
+standard_zones
+dns_server
+apps_filter="$two_connectors | .apps = [range(1; $apps + 1) | { name: \"a\\(.)\", domains: [\"*.a\\(.).test\"],
+	connectors: [\"tag:exit\"], clients: [\"tag:workers\"] }]"
+netmap "$apps_filter"
+
+ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+roll() { rolled=$((RANDOM % $1)); }
+declare -A pid binary address=([connector]=198.51.100.1 [connector2]=10.2.0.2)
+nodes=(client connector connector2)
+
+did() { # NODE WHAT: into the record of causes
+	printf '%s %s %s\n' "$(ms)" "$1" "$2" >>"$dir/actions"
+}
+readies() { grep -c ' ready: ' "$dir/$1.log"; }
+launch() { # NODE
+	local node=$1 flags=()
+	[[ $node == connector* ]] || flags=("${client_flags[@]}")
+	touch "$dir/$node.log"
+	before=$(readies "$node")
+	nsenter --net="/run/netns/$node" "${binary[$node]}" run --netmap "$netmap_file" \
+		--node "$node" --pin "/sys/fs/bpf/$node" --control "/run/$node.sock" "${flags[@]}" \
+		2>>"$dir/$node.log" &
+	pid[$node]=$!
+}
+is_ready() { [ "$(readies "$1")" -gt "$before" ]; }
+await() { # NODE
+	wait_for 10 is_ready "$1" || fatal "conn25 starts on $1" "$(tail "$dir/$1.log")"
+}
+end() { # NODE SIGNAL
+	[ -n "${pid[$1]}" ] || return 0
+	kill -"$2" "${pid[$1]}"
+	wait "${pid[$1]}" 2>/dev/null
+	pid[$1]=
+}
+pause() { # MS, at most
+	roll "$1"
+	sleep "$((rolled / 1000)).$(printf %03d $((rolled % 1000)))"
+}
+
+# What is done. Daemons that end are started again as a service manager does.
+crash() { # NODE
+	did "$1" crash
+	end "$1" KILL
+	pause 300
+	launch "$1"
+	await "$1"
+	did "$1" started
+}
+crash_at_start() { # NODE
+	did "$1" crash-at-start
+	end "$1" KILL
+	for _ in 1 2 3; do
+		launch "$1"
+		pause 250
+		end "$1" KILL
+	done
+	launch "$1"
+	await "$1"
+	did "$1" started
+}
+upgrade() { # NODE
+	did "$1" upgrade
+	end "$1" TERM
+	[ "${binary[$1]}" = "$CONN25" ] && binary[$1]=$OTHER || binary[$1]=$CONN25
+	launch "$1"
+	await "$1"
+	did "$1" started
+}
+outage() { # CONNECTOR: its daemon stays away for longer than clients wait
+	did "$1" outage
+	end "$1" KILL
+	out=$1
+	roll 3000
+	out_until=$(($(ms) + 2000 + rolled))
+}
+outage_ends() {
+	launch "$out"
+	await "$out"
+	did "$out" started
+	out=
+}
+cut() { # CONNECTOR
+	did "$1" cut
+	cut=$1
+	roll 2
+	cut_dev=("lan" "to-$1")
+	[ "$rolled" = 0 ] && cut_dev=("$1" eth0)
+	ip -n "${cut_dev[0]}" link set "${cut_dev[1]}" down
+	roll 4000
+	cut_until=$(($(ms) + 4000 + rolled))
+}
+cut_ends() {
+	ip -n "${cut_dev[0]}" link set "${cut_dev[1]}" up
+	did "$cut" mended
+	calm_until=$(($(ms) + 8000))
+	cut=
+}
+reload() {
+	did all reload
+	roll 3
+	case $rolled in
+	0) netmap "$apps_filter" ;;
+	1) netmap "$apps_filter | .apps += [{ name: \"more\", domains: [\"*.more.test\"],
+		connectors: [\"tag:exit\"], clients: [\"*\"] }]" ;;
+	2) netmap "$apps_filter | .nodes += [{ id: \"node$RANDOM\", addresses: [\"100.101.0.77\"],
+		underlay: \"192.0.2.77\", podCIDRs: [\"10.77.0.0/16\"] }]" ;;
+	esac
+}
+chance() { # what comes next
+	local two=(connector connector2)
+	roll 2
+	local either=${two[rolled]} any
+	roll 3
+	any=${nodes[rolled]}
+	roll 16
+	# A daemon that is out is not killed once more.
+	[ "$any" = "$out" ] && any=client
+	[ "$either" = "$out" ] && either=client
+	case $rolled in
+	0 | 1 | 2) crash client ;;
+	3 | 4 | 5) crash "$either" ;;
+	6 | 7) crash_at_start "$any" ;;
+	8 | 9) upgrade "$any" ;;
+	10 | 11) reload ;;
+	12 | 13) [ "$either" != client ] && [ -z "$out$cut" ] && outage "$either" ;;
+	*) [ "$either" != client ] && [ -z "$out$cut" ] && [ "$(ms)" -ge "$calm_until" ] && cut "$either" ;;
+	esac
+}
+
+# The start, and the traffic.
+for node in "${nodes[@]}"; do
+	binary[$node]=$CONN25
+	launch "$node"
+	await "$node"
+done
+for i in $(seq $flows); do
+	magic[i]=$(lookup client "flow$i.a$((i % apps + 1)).test" A)
+	[[ ${magic[i]} == 198.18.* ]] || fatal "flow$i has a magic address" "${magic[i]}"
+done
+in_ns internet "$load/echo" >"$dir/echo.out" 2>&1 &
+wait_for 5 listening internet 7 || fatal "the echo server starts" "$(cat "$dir/echo.out")"
+suffixes=()
+for i in $(seq $apps); do suffixes+=("a$i.test"); done
+loads=()
+spawn() { # NAME COMMAND...
+	local name=$1
+	shift
+	nsenter --net=/run/netns/client "$@" >"$dir/$name.out" 2>&1 &
+	loads+=($!)
+}
+spawn udp "$load/udp" 1000 "${magic[@]}"
+spawn tcp "$load/tcp" $streams "${magic[@]}"
+spawn names "$load/names" use 20 127.0.0.1 "${suffixes[@]}"
+sleep 1
+started=$(ms)
+out='' cut='' out_until=0 cut_until=0 calm_until=0
+: >"$dir/actions"
+while [ "$(ms)" -lt $((started + DURATION * 1000)) ]; do
+	pause 1500
+	[ -n "$out" ] && [ "$(ms)" -ge "$out_until" ] && outage_ends
+	[ -n "$cut" ] && [ "$(ms)" -ge "$cut_until" ] && cut_ends
+	chance
+done
+[ -n "$out" ] && outage_ends
+[ -n "$cut" ] && cut_ends
+sleep 5
+alive=0
+for p in "${loads[@]}"; do
+	kill -TERM "$p" && alive=$((alive + 1))
+done
+wait "${loads[@]}"
+
+# What was lost, and why. `excused`: through a link that was cut at that time, and of datagrams only
+# in the three seconds in which its mappings were to move.
+awk -v one="${address[connector]}" -v two="${address[connector2]}" '
+	FILENAME ~ /actions$/ {
+		at[++n] = $1; node[n] = $2; what[n] = $3
+		if ($3 == "cut") { from[++cuts] = $1; to[cuts] = 1e15; via[cuts] = $2 == "connector" ? one : two }
+		if ($3 == "mended") to[cuts] = $1
+		next
+	}
+	$1 ~ /^(lost|broken|failed|late)$/ {
+		cause = "unexplained"
+		for (c = 1; c <= cuts; c++) {
+			if ($4 != via[c] || $2 < from[c] - 100) continue
+			if ($1 == "lost" && $2 < from[c] + 3000) cause = "cut"
+			if ($1 == "broken" && $2 < to[c] + 20000) cause = "cut"
+		}
+		last = "nothing was done"
+		for (i = 1; i <= n && at[i] <= $2; i++) last = what[i] " of " node[i] " " ($2 - at[i]) " ms before"
+		print $1, cause, $2, $3, $4, $5, $6, "(" last ")"
+	}' "$dir/actions" "$dir/udp.out" "$dir/tcp.out" "$dir/names.out" >"$dir/events"
+count() { # KIND CAUSE
+	grep -c "^$1 $2 " "$dir/events"
+}
+total() { # KIND FIELD
+	awk -v kind="$1-total" -v field="$2" '$1 == kind { print $field }' "$dir/$1.out"
+}
+echo "# done: $(awk '{ print $3 }' "$dir/actions" | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }')"
+echo "# datagrams: $(total udp 2) sent, $(total udp 3) lost ($(count lost cut) through the cut link," \
+	"$(count lost unexplained) not), the slowest back after $(total udp 4) ms"
+echo "# streams: $(total tcp 2) opened, $(total tcp 3) broken ($(count broken cut) through the cut link," \
+	"$(count broken unexplained) not), $(total tcp 4) KiB echoed, the longest pause $(total tcp 5) ms"
+echo "# names: $(total names 2) asked, $(total names 3) failed, $(total names 4) took over 1 s," \
+	"the slowest $(total names 5) ms"
+grep unexplained "$dir/events" | awk '{ c[$1]++ } c[$1] <= 20' | sed 's/^/# /'
+[ "$(grep -c unexplained "$dir/events")" = 0 ] || sed 's/^/# did /' "$dir/actions"
+none() { # KIND
+	check_eq "$2" 0 "$(count "$1" unexplained)"
+}
+check_eq "the load ran to the end" 3 $alive
+[ "$(total udp 2)" -ge $((DURATION * 950)) ]
+check_eq "a thousand datagrams a second were sent" 0 $?
+[ "$(total names 2)" -ge $((DURATION * 19)) ]
+check_eq "twenty fresh names a second were asked" 0 $?
+none lost "no datagram is lost but through the cut link, and there for three seconds at most"
+none broken "no stream breaks but through the cut link"
+none failed "every fresh name works within three seconds, also while a link is cut"
+finish

@@ -43,6 +43,7 @@ copy /etc/{protocols,services,nsswitch.conf} "$(ldconfig -p | sed -n 's/.*libgcc
 echo root:x:0:0:root:/root:/bin/bash >"$root/etc/passwd"
 echo root:x:0: >"$root/etc/group"
 echo 127.0.0.1 localhost >"$root/etc/hosts"
+echo nameserver 192.0.2.53 >"$root/etc/resolv.conf"
 
 to=$root/conn25
 mkdir -p "$to/build/san" "$to/build/tests" "$to/build/kernels"

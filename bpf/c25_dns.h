@@ -10,6 +10,7 @@
 #define C25_DNS_H
 
 #include "c25_dns_answer.h"
+#include "c25_reset.h"
 
 #define TC_ACT_OK 0
 #define DNS_PORT  53
@@ -56,24 +57,29 @@ static __always_inline int c25_dns_given(struct __sk_buff *skb, const __u32 l2, 
 	return TC_ACT_OK;
 }
 
-static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
-				       __u32 flags)
+/* The length of header and question where the datagram asks for a configured name, and *len that of
+ * the message; else 0. */
+static __always_inline __u32 c25_dns_asked(struct __sk_buff *skb, const struct c25_pkt *p,
+					   __u32 *len)
 {
-	__u32 key = p->v6 ? C25_SOCK_UDP6 : C25_SOCK_UDP4, keep = 0, len, alive;
-	struct bpf_sock *sk;
 	__be16 field;
-	int verdict;
-	long err;
 
 	if (bpf_skb_load_bytes(skb, p->l4 + 4, &field, sizeof(field)))
-		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
-	len = bpf_ntohs(field);
-	if (len < 8 || p->l4 + len > skb->len)
-		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
-	len -= 8;
-	keep = c25_question_taken(skb, p->l4 + 8, len);
-	if (!keep)
-		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
+		return 0;
+	*len = bpf_ntohs(field);
+	if (*len < 8 || p->l4 + *len > skb->len)
+		return 0;
+	*len -= 8;
+	return c25_question_taken(skb, p->l4 + 8, *len);
+}
+
+static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
+				       __u32 flags, __u32 len, __u32 keep)
+{
+	__u32 key = p->v6 ? C25_SOCK_UDP6 : C25_SOCK_UDP4, alive;
+	struct bpf_sock *sk;
+	int verdict;
+	long err;
 
 	sk = bpf_map_lookup_elem(&c25_socks, &key);
 	alive = 0;
@@ -101,7 +107,25 @@ static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, st
 	return c25_dns_refuse(skb, l2, p, len, keep);
 }
 
-/* Of a connection that is not the daemon's; with no daemon, one segment may hold a question. */
+__noinline int c25_turn_macs(struct __sk_buff *skb)
+{
+	__u8 mac[12];
+
+	return bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) ||
+	       bpf_skb_store_bytes(skb, 0, mac + 6, 6, 0) || bpf_skb_store_bytes(skb, 6, mac, 6, 0);
+}
+
+/* Ends a connection on which a configured name is asked for: towards the pod that asks. */
+static __noinline int c25_dns_reset(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p)
+{
+	if (c25_reset_make(skb, l2, p) || (l2 && c25_turn_macs(skb)))
+		return c25_drop(skb, l2, p, C25_REASON_DNS_CLOSED);
+	c25_count(skb, l2, C25_REASON_DNS_REFUSED);
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* Of a connection that is not the daemon's; with no daemon, one segment may hold a question: behind
+ * its length, or where that came in the segment before. */
 static __noinline int c25_dns_tcp_other(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p,
 					__u32 alive)
 {
@@ -110,10 +134,11 @@ static __noinline int c25_dns_tcp_other(struct __sk_buff *skb, __u32 l2, struct 
 
 	if (alive || c25_dns_open || bpf_skb_load_bytes(skb, p->l4 + 12, &words, 1))
 		return c25_pass(skb, l2, C25_REASON_DNS_TCP_OTHER);
-	off = p->l4 + (words >> 4) * 4 + 2;
-	if (off >= skb->len || !c25_question_taken(skb, off, skb->len - off))
+	off = p->l4 + (words >> 4) * 4;
+	if (off + 2 >= skb->len || (!c25_question_taken(skb, off + 2, skb->len - off - 2) &&
+				    !c25_question_taken(skb, off, skb->len - off)))
 		return c25_pass(skb, l2, C25_REASON_DNS_TCP_OTHER);
-	return c25_drop(skb, l2, p, C25_REASON_DNS_CLOSED);
+	return c25_dns_reset(skb, l2, p);
 }
 
 static __always_inline void c25_dns_tuple(struct bpf_sock_tuple *t, const struct c25_pkt *p)
@@ -169,20 +194,27 @@ assign:
 	return c25_dns_given(skb, l2, C25_REASON_DNS_TCP_TAKEN);
 }
 
+/* The name before the rest: most questions are for others, and go no further. */
 static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 {
+	__u32 flags, len = 0, keep = 0;
 	struct c25_pkt p;
-	__u32 flags;
 
 	if (c25_parse(skb, l2, &p) != C25_PARSED || p.frag || p.t.dport != bpf_htons(DNS_PORT) ||
-	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP) || c25_load_addrs(skb, l2, &p) ||
-	    !c25_dns_wanted(&p.t.dst))
+	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	flags = c25_port_flags(skb);
 	if (flags & C25_PORT_MARKED && !c25_is_marked(skb))
 		return c25_pass(skb, l2, C25_REASON_PASS);
+	if (p.t.proto == IPPROTO_UDP) {
+		keep = c25_dns_asked(skb, &p, &len);
+		if (!keep)
+			return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
+	}
+	if (c25_load_addrs(skb, l2, &p) || !c25_dns_wanted(&p.t.dst))
+		return c25_pass(skb, l2, C25_REASON_PASS);
 	if (p.t.proto == IPPROTO_UDP)
-		return c25_dns_udp(skb, l2, &p, flags);
+		return c25_dns_udp(skb, l2, &p, flags, len, keep);
 	return c25_dns_tcp(skb, l2, &p, flags);
 }
 

@@ -20,38 +20,31 @@
 #define DNS_DO        0x80 /* of an OPT's eighth byte */
 
 /* Type where it is a question for addresses, else 0. */
-static __always_inline __u32 c25_asked_type(struct __sk_buff *skb, __u32 end)
+static __always_inline __u32 c25_asked_type(const struct c25_question *q)
 {
-	__u8 h[4];
+	const __u8 *h = q->raw + ((q->keep - 4) & 0x1ff);
 
-	if (bpf_skb_load_bytes(skb, end - 4, h, 4) || h[0] || h[2] || h[3] != DNS_CLASS_IN)
+	if (h[0] || h[2] || h[3] != DNS_CLASS_IN)
 		return 0;
 	return h[1] == DNS_TYPE_A || h[1] == DNS_TYPE_AAAA ? h[1] : 0;
 }
 
-/* Makes our own OPT. 1: one of version 0 is all that follows the question; 0: nothing follows; -1:
- * something else, which is the daemon's to read. */
-__noinline int c25_asked_opt(struct __sk_buff *skb, __u32 msg, __u32 len, __u32 keep)
+/* The flags of the OPT that is all that follows the question, of version 0, and 0x100; 0: nothing
+ * follows; -1: something else, which is the daemon's to read. */
+__noinline int c25_asked_opt(__u32 len, __u32 keep)
 {
 	struct c25_question *q = c25_question_of();
-	__u8 h[DNS_OPT_LEN + 1] __attribute__((aligned(8))) = { 0 };
+	const __u8 *h;
 
-	if (!q || bpf_skb_load_bytes(skb, msg + 6, h, 6) || *(c25_u32 *)h || h[4] || h[5] > 1)
+	if (!q || *(c25_u32 *)(q->raw + 6) || q->raw[10] || q->raw[11] > 1)
 		return -1;
-	if (!h[5])
+	if (!q->raw[11])
 		return len == keep ? 0 : -1;
-	if (len < keep + DNS_OPT_LEN || bpf_skb_load_bytes(skb, msg + keep, h, DNS_OPT_LEN))
-		return -1;
-	if (h[0] | h[1] | h[5] | h[6] || h[2] != DNS_TYPE_OPT ||
+	h = q->raw + (keep & 0x1ff);
+	if (len < keep + DNS_OPT_LEN || h[0] | h[1] | h[5] | h[6] || h[2] != DNS_TYPE_OPT ||
 	    keep + DNS_OPT_LEN + ((__u32)h[9] << 8 | h[10]) != len)
 		return -1;
-	*(c25_u64 *)q->opt = 0;
-	*(c25_u64 *)(q->opt + 8) = 0;
-	q->opt[2] = DNS_TYPE_OPT;
-	q->opt[3] = DNS_OUR_UDP >> 8;
-	q->opt[4] = DNS_OUR_UDP & 0xff;
-	q->opt[7] = h[7] & DNS_DO;
-	return 1;
+	return 0x100 | h[7];
 }
 
 static __always_inline __u64 c25_clock_now(void)
@@ -59,6 +52,18 @@ static __always_inline __u64 c25_clock_now(void)
 	struct c25_tick *tick = c25_clock();
 
 	return tick ? tick->now : 0;
+}
+
+/* Whether the address leads somewhere now, as far as is known. */
+static __always_inline int c25_magic_good(const struct c25_addr *magic)
+{
+	struct c25_magic *m = bpf_map_lookup_elem(&c25_magic, magic);
+	__u32 peer;
+
+	if (!m || m->flags & C25_MAGIC_DEAD)
+		return 0;
+	peer = m->peer;
+	return !bpf_map_lookup_elem(&c25_down, &peer);
 }
 
 struct c25_answer_check {
@@ -69,42 +74,23 @@ struct c25_answer_check {
 static long c25_answer_check_one(__u32 i, struct c25_answer_check *c)
 {
 	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &c->hash);
-	struct c25_magic *m;
-	__u32 peer;
 
-	c->bad = 1;
-	if (!a)
-		return 1;
-	m = bpf_map_lookup_elem(&c25_magic, &a->magic[i & (C25_ANSWER_MAX - 1)]);
-	if (!m || m->flags & C25_MAGIC_DEAD)
-		return 1;
-	peer = m->peer;
-	if (bpf_map_lookup_elem(&c25_down, &peer))
-		return 1;
-	c->bad = 0;
-	return 0;
+	c->bad = !a || !c25_magic_good(&a->magic[(i + 1) & (C25_ANSWER_MAX - 1)]);
+	return c->bad;
 }
 
-/* Whether each address leads somewhere now, as far as is known. */
-__noinline int c25_answer_good(__u64 hash)
+/* Each but the first. */
+static __noinline int c25_answer_rest_good(__u64 hash, __u32 n)
 {
-	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
 	struct c25_answer_check c = { .hash = hash };
 
-	if (!a)
-		return 0;
-	bpf_loop(a->n, c25_answer_check_one, &c, 0);
+	bpf_loop(n - 1, c25_answer_check_one, &c, 0);
 	return !c.bad;
 }
 
 /* The TTL to say, 0: the daemon is to be asked. */
-__noinline __u32 c25_answer_left(__u64 hash, __u32 alive)
+static __always_inline __u32 c25_answer_left(struct c25_answer *a, __u64 now, __u32 alive)
 {
-	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
-	__u64 now = c25_clock_now();
-
-	if (!a)
-		return 0;
 	if (now >= a->ends)
 		return alive || now >= a->ends + C25_ANSWER_GRACE ? 0 : C25_ANSWER_STALE;
 	if (alive && a->ends - now <= a->ttl / 8 + 1 && a->renewed != now) {
@@ -114,67 +100,64 @@ __noinline __u32 c25_answer_left(__u64 hash, __u32 alive)
 	return a->ends - now;
 }
 
-/* Of all there is room for; what is beyond the last record is not sent. */
-static __always_inline void c25_put_ttls(__u8 *records, __u32 type, __be32 ttl)
+/* A record's beginning. */
+static __always_inline void c25_put_record(__u8 *r, __u32 type, __be32 ttl, __u32 len)
 {
-	if (type == DNS_TYPE_A) {
-#pragma clang loop unroll(full)
-		for (__u32 i = 0; i < C25_ANSWER_MAX; i++)
-			*(c25_u32 *)(records + i * C25_RR4 + C25_RR_TTL) = ttl;
-		/* Or clang makes one store of the last two, at an offset that depends on `type`. */
-		asm volatile("" ::: "memory");
-	} else {
-#pragma clang loop unroll(full)
-		for (__u32 i = 0; i < C25_ANSWER_MAX; i++)
-			*(c25_u32 *)(records + i * C25_RR6 + C25_RR_TTL) = ttl;
-	}
+	*(c25_u32 *)r = bpf_htonl(0xc0000000 | DNS_HEADER << 16 | type);
+	*(c25_u16 *)(r + 4) = bpf_htons(DNS_CLASS_IN);
+	*(c25_u32 *)(r + 6) = ttl;
+	*(c25_u16 *)(r + 10) = bpf_htons(len);
 }
 
-/* Records with this TTL, all of the room for them. */
-__noinline int c25_fill_records(__u64 hash, __u32 ttl)
+__noinline int c25_fill_opt(__u32 opt)
 {
-	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
-	__u32 zero = 0;
-	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
+	struct c25_question *q = c25_question_of();
+	__u8 *r;
 
-	if (!a || !s)
+	if (!q)
 		return -1;
-#pragma clang loop unroll(full)
-	for (__u32 i = 0; i < sizeof(a->records); i += 8)
-		*(c25_u64 *)(s->b + i) = *(c25_u64 *)(a->records + i);
-	c25_put_ttls(s->b, a->type, bpf_htonl(ttl));
+	r = q->tail + (q->tail_len & 0xff);
+	*(c25_u32 *)r = bpf_htonl(DNS_TYPE_OPT << 8 | DNS_OUR_UDP >> 8);
+	*(c25_u32 *)(r + 4) = bpf_htonl((DNS_OUR_UDP & 0xff) << 24 | (opt & DNS_DO));
+	*(c25_u32 *)(r + 8) = 0;
+	q->tail_len += DNS_OPT_LEN;
+	q->additional = 1;
 	return 0;
 }
 
-/* The `size` bytes of records at `at`, and the OPT behind them: what they add to the checksum. */
-__noinline int c25_answer_csum(struct __sk_buff *skb, __u32 csum, __u32 at, __u32 size,
-			       __u32 has_opt)
+/* Records and OPT as the answer's tail; `opt` as c25_asked_opt() has it. */
+__noinline int c25_fill_tail(const struct c25_answer *a, __u32 ttl, __u32 opt)
 {
 	struct c25_question *q = c25_question_of();
-	__u32 zero = 0;
-	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
+	__u32 size;
+	__u8 *r;
 
-	if (!s || !q || !size || size > C25_ANSWER_MAX * C25_RR6 || size & 3)
+	if (!q || !a)
 		return -1;
-	size = c25_length(size, sizeof(s->b) - 1);
-	if (c25_sum_csum(skb, csum, at, bpf_csum_diff(NULL, 0, (void *)s->b, size, 0)))
-		return -1;
-	return has_opt && c25_sum_csum(skb, csum, at + size,
-				       bpf_csum_diff(NULL, 0, (void *)q->opt, DNS_OPT_LEN + 1, 0));
-}
-
-__noinline int c25_answer_store(struct __sk_buff *skb, __u32 at, __u32 size, __u32 has_opt)
-{
-	struct c25_question *q = c25_question_of();
-	__u32 zero = 0;
-	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
-
-	if (!s || !q || !size || size > C25_ANSWER_MAX * C25_RR6)
-		return -1;
-	size = c25_length(size, sizeof(s->b) - 1);
-	if (bpf_skb_store_bytes(skb, at, s->b, size, 0))
-		return -1;
-	return has_opt && bpf_skb_store_bytes(skb, at + size, q->opt, DNS_OPT_LEN, 0);
+	r = q->tail;
+	if (a->type == DNS_TYPE_A) {
+#pragma clang loop unroll(full)
+		for (__u32 i = 0; i < C25_ANSWER_MAX; i++, r += C25_RR4) {
+			if (i >= a->n)
+				break;
+			c25_put_record(r, DNS_TYPE_A, bpf_htonl(ttl), 4);
+			*(c25_u32 *)(r + 12) = c25_addr_w(&a->magic[i], 3);
+		}
+		size = a->n * C25_RR4;
+	} else {
+#pragma clang loop unroll(full)
+		for (__u32 i = 0; i < C25_ANSWER_MAX; i++, r += C25_RR6) {
+			if (i >= a->n)
+				break;
+			c25_put_record(r, DNS_TYPE_AAAA, bpf_htonl(ttl), 16);
+			for (int w = 0; w < 4; w++)
+				*(c25_u32 *)(r + 12 + 4 * w) = c25_addr_w(&a->magic[i], w);
+		}
+		size = a->n * C25_RR6;
+	}
+	q->tail_len = size;
+	q->additional = 0;
+	return opt ? c25_fill_opt(opt) : 0;
 }
 
 /* Whether this question's answer is there: from this server, of this name and type. */
@@ -183,8 +166,8 @@ static __always_inline struct c25_answer *c25_answer_find(const struct c25_pkt *
 {
 	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
 
-	if (!a || a->type != type || a->len != len || a->n > C25_ANSWER_MAX ||
-	    !c25_addr_eq(&a->server, &p->t.dst) || !c25_answer_equal(hash))
+	if (!a || a->type != type || a->len != len || !a->n || a->n > C25_ANSWER_MAX ||
+	    !c25_addr_eq(&a->server, &p->t.dst) || !c25_answer_equal(a))
 		return NULL;
 	return a;
 }
@@ -194,34 +177,33 @@ static __always_inline struct c25_answer *c25_answer_find(const struct c25_pkt *
 static __noinline int c25_dns_answer(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p, __u32 lens,
 				     __u32 alive)
 {
-	__u32 len = lens >> 16, keep = lens & 0xffff, msg = p->l4 + 8, csum = p->l4 + 6;
-	__u32 type = c25_asked_type(skb, msg + keep), ttl, reason, size;
+	__u32 len = lens >> 16, keep = lens & 0xffff, type, ttl;
 	struct c25_question *q = c25_question_of();
 	struct c25_answer *a;
-	__u64 hash;
-	int has_opt;
+	__u64 hash, now;
+	int opt;
 
-	if (!q || !type || skb->gso_size || len - keep > C25_CUT_MAX)
+	if (!q || !c25_can_turn(skb, l2, p, len, keep))
+		return 0;
+	type = c25_asked_type(q);
+	if (!type)
 		return 0;
 	hash = c25_name_step(q->hash, type);
 	a = c25_answer_find(p, hash, type, keep - DNS_HEADER - 5);
-	if (!a || !c25_answer_good(hash))
+	if (!a || !c25_magic_good(&a->magic[0]) || (a->n > 1 && !c25_answer_rest_good(hash, a->n)))
 		return 0;
-	has_opt = c25_asked_opt(skb, msg, len, keep);
-	if (has_opt < 0)
+	opt = c25_asked_opt(len, keep);
+	if (opt < 0)
 		return 0;
-	ttl = c25_answer_left(hash, alive);
-	if (!ttl)
+	now = c25_clock_now();
+	ttl = c25_answer_left(a, now, alive);
+	if (!ttl || c25_fill_tail(a, ttl, opt))
 		return 0;
-	reason = a->ends <= c25_clock_now() ? C25_REASON_DNS_STALE : C25_REASON_DNS_ANSWERED;
-	size = a->n * (type == DNS_TYPE_A ? C25_RR4 : C25_RR6);
-	if ((len > keep && c25_cut_csum(skb, csum, msg + keep, len - keep)) ||
-	    c25_fill_records(hash, ttl) || c25_answer_csum(skb, csum, msg + keep, size, has_opt) ||
-	    c25_turn_dns(skb, p->l4, DNS_ANSWER | a->flags, a->n, has_opt) ||
-	    c25_turn(skb, l2, p, len, keep + size + (has_opt ? DNS_OPT_LEN : 0)) ||
-	    c25_answer_store(skb, msg + keep, size, has_opt))
+	q->flags = DNS_ANSWER | a->flags;
+	q->answers = a->n;
+	if (c25_turn(skb, l2, p, len, keep))
 		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
-	c25_count(skb, l2, reason);
+	c25_count(skb, l2, a->ends <= now ? C25_REASON_DNS_STALE : C25_REASON_DNS_ANSWERED);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

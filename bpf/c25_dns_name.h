@@ -22,7 +22,7 @@
 
 /* Eight bytes each: the verifier forgets what it need not know of no smaller field. */
 struct c25_match {
-	__u64 hash; /* of the bytes from `at` on */
+	__u64 hash; /* of the labels taken up */
 	__u64 len;  /* of the name */
 	__u64 taken;
 };
@@ -32,11 +32,6 @@ static __always_inline struct c25_question *c25_question_of(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&c25_questions, &zero);
-}
-
-static __always_inline __u8 c25_lower(__u8 c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
 /* Each byte of a word; a sum of two such bytes carries into no other. */
@@ -61,7 +56,7 @@ static long c25_label_next(__u32 i, __u64 *whole)
 	at = q->at;
 	if (at > DNS_MAX_LEN)
 		return 1;
-	len = q->raw[at & 0xff];
+	len = q->raw[DNS_HEADER + (at & 0xff)];
 	if (!len) {
 		*whole = 1;
 		return 1;
@@ -98,17 +93,37 @@ __noinline int c25_name_equal(__u32 at, __u64 hash)
 	struct c25_question *q = c25_question_of();
 	struct c25_name *name = bpf_map_lookup_elem(&c25_names, &hash);
 
-	return q && name && c25_same_name(q->raw + (at & 0xff), name->wire, name->len);
+	return q && name && c25_same_name(q->raw + DNS_HEADER + (at & 0xff), name->wire, name->len);
 }
 
-__noinline int c25_answer_equal(__u64 hash)
+__noinline int c25_answer_equal(const struct c25_answer *a)
 {
 	struct c25_question *q = c25_question_of();
-	struct c25_answer *a = bpf_map_lookup_elem(&c25_answers, &hash);
 
-	return q && a && c25_same_name(q->raw, a->wire, a->len);
+	return q && a && c25_same_name(q->raw + DNS_HEADER, a->wire, a->len);
 }
 
+/* Takes up the label at `at`. */
+static __always_inline __u64 c25_label_step(const struct c25_question *q, __u32 at, __u64 hash)
+{
+	const __u8 *label = q->raw + DNS_HEADER + (at & 0xff);
+	__u32 left = label[0] + 1U;
+
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < 64; i += 8) {
+		__u64 word = c25_lower8(*(c25_u64 *)(label + i));
+
+		if (i >= left)
+			break;
+		if (left - i < 8)
+			word &= ~0ULL >> (64 - 8 * (left - i)); /* little-endian */
+		hash = c25_name_step(hash, word);
+	}
+	return hash;
+}
+
+/* Without an entry there is no longer domain either. The hash of a name that is taken is made
+ * whole all the same: its answer is found by it. */
 static long c25_suffix_next(__u32 i, struct c25_match *m)
 {
 	struct c25_question *q = c25_question_of();
@@ -118,16 +133,15 @@ static long c25_suffix_next(__u32 i, struct c25_match *m)
 
 	if (!q)
 		return 1;
-	at = (q->at - 1) & 0xff;
 	label = (q->n - 1) & 0x7f;
-	hash = c25_name_step(m->hash, c25_lower(q->raw[at]));
-	m->hash = hash;
-	q->at = at;
-	if (at != q->label[label])
-		return 0;
 	q->n = label;
+	at = q->label[label];
+	hash = c25_label_step(q, at, m->hash);
+	m->hash = hash;
 	name = bpf_map_lookup_elem(&c25_names, &hash);
-	if (!name || name->len != m->len - at || !c25_name_equal(at, hash))
+	if (!name)
+		return !m->taken;
+	if (!name->flags || name->len != m->len - at || !c25_name_equal(at, hash))
 		return 0;
 	if (name->flags & C25_NAME_WILD)
 		m->taken = !(name->flags & C25_NAME_WILD_SELF);
@@ -146,28 +160,25 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	struct c25_match m = { 0 };
 	__u64 whole = 0;
 	__u32 at;
-	__u8 h[DNS_HEADER];
-	__u32 room;
 
-	if (!q || len < DNS_HEADER + 6 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+	if (len > C25_QUESTION_READ)
+		len = C25_QUESTION_READ;
+	asm volatile("" : "+r"(len));
+	if (!q || len < DNS_HEADER + 6 || len > C25_QUESTION_READ ||
+	    bpf_skb_load_bytes(skb, off, q->raw, len))
 		return 0;
-	if (h[2] & (DNS_QR | DNS_OPCODE) || h[4] || h[5] != 1)
-		return 0;
-	room = len - DNS_HEADER;
-	if (room > 255 + 4)
-		room = 255 + 4;
-	room = c25_length(room, sizeof(q->raw) - 1);
-	if (bpf_skb_load_bytes(skb, off + DNS_HEADER, q->raw, room))
+	if (q->raw[2] & (DNS_QR | DNS_OPCODE) || q->raw[4] || q->raw[5] != 1)
 		return 0;
 	q->at = q->n = 0;
 	bpf_loop(128, c25_label_next, &whole, 0);
 	at = q->at;
-	if (!whole || !at || at > DNS_MAX_LEN || at + 5 > room)
+	if (!whole || !at || at > DNS_MAX_LEN || DNS_HEADER + at + 5 > len)
 		return 0;
 	m.hash = c25_name_start(c25_cookie);
 	m.len = at;
-	bpf_loop(at, c25_suffix_next, &m, 0);
+	bpf_loop(q->n, c25_suffix_next, &m, 0);
 	q->hash = m.hash;
+	q->keep = DNS_HEADER + at + 5;
 	return m.taken ? DNS_HEADER + at + 5 : 0;
 }
 

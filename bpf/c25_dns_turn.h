@@ -2,8 +2,9 @@
 /*
  * c25_dns_turn: a question turned round where it stands, as an answer.
  *
- * Header and question stay, what follows is cut off. The datagram's checksum is mended by what
- * changed, so that it is right whether the sender had summed it yet or not.
+ * Header and question stay; what follows them is exchanged for q->tail. The datagram's checksum is
+ * mended by what changed, so that it is right whether the sender had summed it yet or not. Headers
+ * are changed in a copy and written back as a whole: each helper call costs more than that.
  *
  * Global functions of numbers alone: the verifier goes through each once. Without CAP_PERFMON it
  * would go through them more often than it has patience for.
@@ -18,6 +19,9 @@
 #define DNS_RA      0x0080
 #define DNS_CD      0x10
 #define DNS_HOPS    64
+#define DNS_HEADS   (ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + DNS_HEADER)
+
+_Static_assert(ETH_HLEN + DNS_HEADS <= sizeof(((struct c25_question *)0)->head), "room");
 
 /* More than this behind the question is no query that anyone sends. */
 #define C25_CUT_MAX 512
@@ -28,134 +32,211 @@ static __always_inline __u32 c25_fold(__u32 sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-/* Into the checksum at `csum` goes the sum of what stands from `from` on. */
-static __always_inline long c25_sum_csum(struct __sk_buff *skb, __u32 csum, __u32 from, __s64 diff)
+/* One's complement: what a sum becomes when `old` in it is `now`. */
+static __always_inline __u32 c25_sum_change(__u32 sum, __u16 old, __u16 now)
 {
-	__u32 sum = c25_fold(diff);
+	return sum + (__u16)~old + now;
+}
 
+/* By how much the message's sum changes from `keep` on. Negative: more than is cut off. */
+__noinline __s64 c25_tail_diff(__u32 keep, __u32 len)
+{
+	struct c25_question *q = c25_question_of();
+	__u32 cut = (len - keep + 3) & ~3U, tail;
+	__s64 diff = 0;
+
+	if (!q || keep > len || len > C25_QUESTION_READ || cut > C25_CUT_MAX)
+		return -1;
+	asm volatile("" : "+r"(cut));
+	if (cut) {
+		*(c25_u32 *)(q->raw + (len & 0x3ff)) = 0;
+		if (cut > C25_CUT_MAX)
+			return -1;
+		diff = bpf_csum_diff((void *)(q->raw + (keep & 0x1ff)), cut, NULL, 0, 0);
+	}
+	tail = (q->tail_len + 3) & ~3U;
+	asm volatile("" : "+r"(tail));
+	if (diff < 0 || tail > sizeof(q->tail))
+		return -1;
+	return tail ? bpf_csum_diff(NULL, 0, (void *)q->tail, tail, diff) : diff;
+}
+
+/* The header of the answer in `now`; returns what that adds to `sum`. */
+static __always_inline __u32 c25_turn_dns(const struct c25_question *q, __u8 *now, __u32 sum)
+{
+	const __u8 *old = q->raw;
+
+	now[0] = old[0];
+	now[1] = old[1];
+	now[2] = q->flags >> 8 | (old[2] & DNS_RD);
+	now[3] = (q->flags & 0xff) | (old[3] & DNS_CD);
+	now[4] = 0;
+	now[5] = 1;
+	now[6] = 0;
+	now[7] = q->answers;
+	now[8] = now[9] = now[10] = 0;
+	now[11] = q->additional;
+#pragma clang loop unroll(full)
+	for (int i = 2; i < DNS_HEADER; i += 2)
+		sum = c25_sum_change(sum, *(const c25_u16 *)(old + i), *(c25_u16 *)(now + i));
+	return sum;
+}
+
+/* Of `len` bytes of message `now` are left. `keep` of them stay. Non-zero: it is as it was. */
+__noinline int c25_turn_csum(struct __sk_buff *skb, __u32 l4, __u32 len, __u32 keep)
+{
+	struct c25_question *q = c25_question_of();
+	__s64 diff = c25_tail_diff(keep, len);
+	__u32 csum = l4 + 6, sum;
+	__be16 from, to;
+
+	if (!q || diff < 0)
+		return -1;
+	sum = c25_fold(diff);
 	/* It begins at an odd place of the datagram. */
-	if ((from - csum) & 1)
+	if (keep & 1)
 		sum = (sum & 0xff) << 8 | sum >> 8;
-	return diff < 0 || bpf_l4_csum_replace(skb, csum, 0, sum, BPF_F_MARK_MANGLED_0);
-}
-
-/* Takes the part that `len` bytes from `from` on have out of the checksum. */
-__noinline int c25_cut_csum(struct __sk_buff *skb, __u32 csum, __u32 from, __u32 len)
-{
-	__u32 zero = 0;
-	struct c25_scratch *s = bpf_map_lookup_elem(&c25_scratch, &zero);
-
-	if (!s)
-		return -1;
-	for (int i = 0; i < C25_CUT_MAX / 8; i++)
-		*(c25_u64 *)(s->b + i * 8) = 0;
-	if (!len || len > C25_CUT_MAX ||
-	    bpf_skb_load_bytes(skb, from, s->b, c25_length(len, C25_CUT_MAX - 1)))
-		return -1;
-	return c25_sum_csum(skb, csum, from, bpf_csum_diff((void *)s->b, C25_CUT_MAX, NULL, 0, 0));
-}
-
-/* `flags` as they are to be, but for those that go as they came; counts of records. */
-__noinline int c25_turn_dns(struct __sk_buff *skb, __u32 l4, __u32 flags, __u32 answers,
-			    __u32 additional)
-{
-	__u8 h[2 * DNS_HEADER] __attribute__((aligned(8)));
-	__u32 csum = l4 + 6;
-	__u8 *to = h + DNS_HEADER;
-	__s64 diff;
-
-	if (bpf_skb_load_bytes(skb, l4 + 8, h, DNS_HEADER))
-		return -1;
-	__builtin_memset(to, 0, DNS_HEADER);
-	to[0] = h[0];
-	to[1] = h[1];
-	to[2] = flags >> 8 | (h[2] & DNS_RD);
-	to[3] = (flags & 0xff) | (h[3] & DNS_CD);
-	to[5] = 1;
-	to[7] = answers;
-	to[11] = additional;
-	diff = bpf_csum_diff((void *)h, DNS_HEADER, (void *)to, DNS_HEADER, 0);
-	if (diff < 0 || bpf_l4_csum_replace(skb, csum, 0, diff, BPF_F_MARK_MANGLED_0))
-		return -1;
-	return bpf_skb_store_bytes(skb, l4 + 8, to, DNS_HEADER, 0);
-}
-
-/* From `len` bytes of message to `now`. */
-__noinline int c25_turn_udp(struct __sk_buff *skb, __u32 l4, __u32 ports, __u32 len, __u32 now)
-{
-	__be16 from = bpf_htons(8 + len), to = bpf_htons(8 + now);
-	__u32 csum = l4 + 6;
-
+	sum = c25_turn_dns(q, q->dns, sum);
 	/* The length stands in the pseudo-header too. */
-	if (bpf_l4_csum_replace(skb, csum, from, to, BPF_F_MARK_MANGLED_0 | 2) ||
-	    bpf_l4_csum_replace(skb, csum, from, to, BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR | 2))
-		return -1;
-	ports = ports << 16 | ports >> 16;
-	return bpf_skb_store_bytes(skb, l4, &ports, sizeof(ports), 0) ||
-	       bpf_skb_store_bytes(skb, l4 + 4, &to, sizeof(to), 0);
+	from = bpf_htons(8 + len);
+	to = bpf_htons(8 + keep + q->tail_len);
+	sum = c25_fold(c25_sum_change(sum, from, to));
+	return bpf_l4_csum_replace(skb, csum, 0, sum, BPF_F_MARK_MANGLED_0) ||
+	       bpf_l4_csum_replace(skb, csum, from, to,
+				   BPF_F_MARK_MANGLED_0 | BPF_F_PSEUDO_HDR | 2);
 }
 
-__noinline int c25_turn_ip4(struct __sk_buff *skb, __u32 l2, __u32 grown)
+static __always_inline void c25_swap32(c25_u32 *a, c25_u32 *b)
 {
-	struct iphdr ip;
-	__be16 len, hops;
-	__be32 addr;
+	__u32 was = *a;
 
-	if (bpf_skb_load_bytes(skb, l2, &ip, sizeof(ip)))
-		return -1;
-	len = bpf_htons(bpf_ntohs(ip.tot_len) + grown);
-	hops = bpf_htons(DNS_HOPS << 8 | ip.protocol);
-	if (bpf_l3_csum_replace(skb, l2 + 10, ip.tot_len, len, 2) ||
-	    bpf_l3_csum_replace(skb, l2 + 10, bpf_htons(ip.ttl << 8 | ip.protocol), hops, 2))
-		return -1;
-	addr = ip.saddr;
-	return bpf_skb_store_bytes(skb, l2 + 2, &len, sizeof(len), 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 8, &hops, sizeof(hops), 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 12, &ip.daddr, 4, 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 16, &addr, 4, 0);
+	*a = *b;
+	*b = was;
 }
 
-__noinline int c25_turn_ip6(struct __sk_buff *skb, __u32 l2, __u32 grown)
+static __always_inline void c25_turn_eth(__u8 *mac)
 {
-	struct ipv6hdr ip;
-	__be16 len;
-	__u8 hops = DNS_HOPS;
+	__u16 was = *(c25_u16 *)(mac + 4);
 
-	if (bpf_skb_load_bytes(skb, l2, &ip, sizeof(ip)))
-		return -1;
-	len = bpf_htons(bpf_ntohs(ip.payload_len) + grown);
-	return bpf_skb_store_bytes(skb, l2 + 4, &len, sizeof(len), 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 7, &hops, 1, 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 8, &ip.daddr, 16, 0) ||
-	       bpf_skb_store_bytes(skb, l2 + 24, &ip.saddr, 16, 0);
+	c25_swap32((c25_u32 *)mac, (c25_u32 *)(mac + 6));
+	*(c25_u16 *)(mac + 4) = *(c25_u16 *)(mac + 10);
+	*(c25_u16 *)(mac + 10) = was;
 }
 
-__noinline int c25_turn_eth(struct __sk_buff *skb)
+static __always_inline void c25_turn_ip4(__u8 *ip, __u32 grown)
 {
-	__u8 mac[12];
+	__u16 *len = (c25_u16 *)(ip + 2), *check = (c25_u16 *)(ip + 10);
+	__be16 to = bpf_htons(bpf_ntohs(*len) + grown);
+	__u32 sum = c25_sum_change((__u16) ~*check, *len, to);
 
-	return bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) ||
-	       bpf_skb_store_bytes(skb, 0, mac + 6, 6, 0) || bpf_skb_store_bytes(skb, 6, mac, 6, 0);
+	sum = c25_sum_change(sum, *(c25_u16 *)(ip + 8), bpf_htons(DNS_HOPS << 8 | ip[9]));
+	*len = to;
+	ip[8] = DNS_HOPS;
+	*check = ~c25_fold(sum);
+	c25_swap32((c25_u32 *)(ip + 12), (c25_u32 *)(ip + 16));
 }
 
-/* Everything but the DNS message: from `len` bytes of it to `now`; its end is new afterwards. */
+static __always_inline void c25_turn_ip6(__u8 *ip, __u32 grown)
+{
+	__u16 *len = (c25_u16 *)(ip + 4);
+
+	*len = bpf_htons(bpf_ntohs(*len) + grown);
+	ip[7] = DNS_HOPS;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 16; i += 4)
+		c25_swap32((c25_u32 *)(ip + 8 + i), (c25_u32 *)(ip + 24 + i));
+}
+
+static __always_inline void c25_turn_udp(const struct c25_question *q, __u8 *udp, __u32 len)
+{
+	__u16 port;
+
+	/* Or clang makes one of both callers' places, an offset that depends on the family. */
+	asm volatile("" : "+r"(udp));
+	port = *(c25_u16 *)udp;
+	*(c25_u16 *)udp = *(c25_u16 *)(udp + 2);
+	*(c25_u16 *)(udp + 2) = port;
+	*(c25_u16 *)(udp + 4) = bpf_htons(8 + len);
+#pragma clang loop unroll(full)
+	for (int i = 0; i < DNS_HEADER; i += 2)
+		*(c25_u16 *)(udp + 8 + i) = *(const c25_u16 *)(q->dns + i);
+}
+
+/* From the frame's beginning to the DNS header. */
+__noinline int c25_turn_heads(struct __sk_buff *skb, __u32 l2, __u32 len, __u32 keep)
+{
+	struct c25_question *q = c25_question_of();
+	__u32 v6 = skb->protocol == bpf_htons(ETH_P_IPV6), size, now;
+	__u8 *head, *ip;
+
+	if (!q)
+		return -1;
+	size = (l2 ? ETH_HLEN : 0) + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + 8 +
+	       DNS_HEADER;
+	head = ip = q->head + ETH_HLEN;
+	if (l2)
+		head = q->head;
+	asm volatile("" : "+r"(size), "+r"(head));
+	/* Before 6.8 verifiers learn nothing from a comparison with zero. */
+	if (size < DNS_HEADER || size > DNS_HEADS || bpf_skb_load_bytes(skb, 0, head, size))
+		return -1;
+	now = keep + q->tail_len;
+	if (l2)
+		c25_turn_eth(q->head);
+	if (v6) {
+		c25_turn_ip6(ip, now - len);
+		c25_turn_udp(q, ip + sizeof(struct ipv6hdr), now);
+	} else {
+		c25_turn_ip4(ip, now - len);
+		c25_turn_udp(q, ip + sizeof(struct iphdr), now);
+	}
+	return bpf_skb_store_bytes(skb, 0, head, size, 0);
+}
+
+__noinline int c25_turn_tail(struct __sk_buff *skb, __u32 at)
+{
+	struct c25_question *q = c25_question_of();
+	__u32 size;
+
+	if (!q)
+		return -1;
+	size = q->tail_len;
+	asm volatile("" : "+r"(size));
+	if (size > sizeof(q->tail) || bpf_skb_change_tail(skb, at + size, 0))
+		return -1;
+	/* No tail is shorter than an OPT record. */
+	return size > 10 && bpf_skb_store_bytes(skb, at, q->tail, size, 0);
+}
+
+/* Whether it can be turned at all: nothing between its headers, nothing long behind its question. */
+static __always_inline int c25_can_turn(const struct __sk_buff *skb, __u32 l2,
+					const struct c25_pkt *p, __u32 len, __u32 keep)
+{
+	return !skb->gso_size && len - keep <= C25_CUT_MAX &&
+	       p->l4 == l2 + (p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+}
+
+/* Header and question of the `len` bytes of message are `keep` bytes; flags, counts and tail of the
+ * answer are in c25_question_of(). Non-zero: the packet may be half changed. */
 static __always_inline int c25_turn(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
-				    __u32 len, __u32 now)
+				    __u32 len, __u32 keep)
 {
-	return c25_turn_udp(skb, p->l4, c25_tuple_ports(&p->t), len, now) ||
-	       (p->v6 ? c25_turn_ip6(skb, l2, now - len) : c25_turn_ip4(skb, l2, now - len)) ||
-	       (l2 && c25_turn_eth(skb)) || bpf_skb_change_tail(skb, p->l4 + 8 + now, 0);
+	return c25_turn_csum(skb, p->l4, len, keep) || c25_turn_heads(skb, l2, len, keep) ||
+	       c25_turn_tail(skb, p->l4 + 8 + keep);
 }
 
-/* `len`: of the message; `keep`: of its header and question. An answer without an OPT is that of
- * one who does not go by it (RFC 6891, 7). */
+/* An answer without an OPT is that of one who does not go by it (RFC 6891, 7). */
 static __noinline int c25_dns_refuse(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p, __u32 len,
 				     __u32 keep)
 {
-	if (skb->gso_size ||
-	    (len > keep && c25_cut_csum(skb, p->l4 + 6, p->l4 + 8 + keep, len - keep)))
+	struct c25_question *q = c25_question_of();
+
+	if (!q || !c25_can_turn(skb, l2, p, len, keep))
 		return c25_drop(skb, l2, p, C25_REASON_DNS_CLOSED);
-	if (c25_turn_dns(skb, p->l4, DNS_REFUSED | DNS_RA, 0, 0) || c25_turn(skb, l2, p, len, keep))
+	q->flags = DNS_REFUSED | DNS_RA;
+	q->answers = q->additional = 0;
+	q->tail_len = 0;
+	if (c25_turn(skb, l2, p, len, keep))
 		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	c25_count(skb, l2, C25_REASON_DNS_REFUSED);
 	return bpf_redirect(skb->ifindex, 0);

@@ -75,15 +75,21 @@ static __noinline long c25_quote_read(struct __sk_buff *skb, const struct c25_pk
 {
 	__u8 h[40] __attribute__((aligned(8))) = { 0 };
 	struct c25_quote *q = c25_quote_room();
+	__u32 echo, ports;
 
 	if (!q)
 		return -1;
 	__builtin_memset(q, 0, sizeof(*q));
-	if (c25_quote_ip(skb, p, q, h) || bpf_skb_load_bytes(skb, q->l4, h, 8))
+	if (c25_quote_ip(skb, p, q, h))
 		return -1;
-	if (q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6)
+	echo = q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6;
+	ports = q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP;
+	/* Other protocols may be shorter. */
+	if ((echo || ports) && bpf_skb_load_bytes(skb, q->l4, h, 8))
+		return -1;
+	if (echo)
 		q->t.sport = *(c25_u16 *)(h + 4);
-	else if (q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP)
+	else if (ports)
 		*c25_words32(&q->t.sport) = *(c25_u32 *)h;
 	c25_tuple_copy(&q->n, &q->t);
 	return 0;

@@ -144,32 +144,25 @@ static __noinline long c25_frag_write_id(struct __sk_buff *skb, __u32 l2,
 	return bpf_skb_store_bytes(skb, w->at, &now, 2, 0);
 }
 
-/* Keys are copied: before 6.4 what an argument of a global function points to is none. */
-
 /* A flow's first fragment, translated but for the identification: the later ones follow it. */
 __noinline long c25_frag_first_out(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
 				   const struct c25_flow *f)
 {
-	struct c25_tuple t __attribute__((aligned(8)));
 	struct c25_frag_entry *e;
 	struct c25_frag_work *w;
-	struct c25_flow_ref *ref;
+	__u32 slot;
 
 	if (!p || !f)
 		return -1;
-	c25_tuple_copy(&t, &p->t);
-	ref = bpf_map_lookup_elem(&c25_flow_out, &t);
-	if (!ref)
-		return -1;
 	w = c25_frag_load(skb, l2, p, C25_FRAGS_OUT);
-	if (!w)
+	if (!w || !c25_index_find(&p->t, C25_OUT, &slot))
 		return -1;
 	e = c25_frag_find(w, &w->key, p->v6);
 	if (e)
 		w->e.id = e->id;
 	else
 		c25_frag_name(w, &f->in.dst, &f->in.src, p->v6);
-	c25_frag_put(w, C25_FRAG_FLOW, ref->slot);
+	c25_frag_put(w, C25_FRAG_FLOW, slot);
 	return c25_frag_write_id(skb, l2, w, w->e.id, p->v6);
 }
 
@@ -188,21 +181,16 @@ static __always_inline struct c25_flow *c25_frag_flow(__u32 slot, const struct c
 
 /* A later fragment's way out: as the flow `f` goes; one unborn learns its address here. Returns the
  * reason where there is none; else PASS. */
-static __always_inline __u32 c25_frag_route(struct __sk_buff *skb, __u32 l2,
-					    const struct c25_pkt *p, struct c25_flow *f,
-					    struct bpf_fib_lookup *fib, long *found)
+static __always_inline __u32 c25_frag_route(const struct c25_pkt *p, struct c25_flow *f,
+					    const struct c25_way *way)
 {
 	struct c25_dev *dev;
-	__u32 ifindex;
+	__u32 ifindex = way->ifindex;
 
-	if (p->ttl <= 1)
-		return C25_REASON_TTL;
-	*found = c25_route(skb, l2, p, &f->in.src, fib);
-	if (*found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return C25_REASON_TOO_BIG;
-	if (*found != BPF_FIB_LKUP_RET_SUCCESS && *found != BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (!c25_way_leads(way))
 		return C25_REASON_NO_ROUTE;
-	ifindex = fib->ifindex;
 	if (f->uplink)
 		return f->uplink == ifindex ? C25_REASON_PASS : C25_REASON_REROUTED;
 	dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
@@ -231,8 +219,7 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 	struct c25_flow *f = NULL;
 	struct c25_frag_entry *e;
 	struct c25_frag_work *w;
-	struct c25_mapping *m;
-	long found;
+	struct c25_way *way;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -250,14 +237,18 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 		if (!f)
 			return c25_drop(skb, l2, p, C25_REASON_FRAGMENT);
 	} else {
-		m = c25_mapping_of(p, peer);
-		if (!m)
+		if (!c25_flow_conceive(p, peer))
 			return c25_drop(skb, l2, p, C25_REASON_NO_MAPPING);
-		f = c25_flow_unborn(m);
+		f = c25_unborn();
 		if (!f)
 			return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	}
-	reason = c25_frag_route(skb, l2, p, f, &w->fib, &found);
+	if (p->ttl <= 1)
+		return c25_drop(skb, l2, p, C25_REASON_TTL);
+	way = c25_way_new(skb, l2, p, &f->in.src);
+	if (!way)
+		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
+	reason = c25_frag_route(p, f, way);
 	if (reason != C25_REASON_PASS)
 		return c25_drop(skb, l2, p, reason);
 	if (!known) {
@@ -272,7 +263,7 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 	else
 		c25_frag_count(p, peer, bytes);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &w->fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /* Keeps a copy of a frame; the oldest one makes room. */
@@ -335,16 +326,14 @@ static __always_inline int c25_frag_first_back(struct __sk_buff *skb, const stru
 {
 	struct c25_release r = { .skb = skb, .key = &w->key };
 	struct c25_frag_entry *e = c25_frag_find(w, &w->key, p->v6);
-	struct c25_flow_ref *ref = NULL;
+	struct c25_flow *f = NULL;
+	__u32 slot = 0;
 	int early = e && e->state == C25_FRAG_EARLY && e->early;
-	struct c25_tuple t __attribute__((aligned(8)));
 
-	if (c25_could_be_reply(p)) {
-		c25_tuple_copy(&t, &p->t);
-		ref = bpf_map_lookup_elem(&c25_flow_in, &t);
-	}
-	c25_frag_put(w, ref ? C25_FRAG_FLOW : C25_FRAG_HOST, ref ? ref->slot : 0);
-	if (!ref || !early)
+	if (c25_could_be_reply(p))
+		f = c25_index_find(&p->t, C25_BACK, &slot);
+	c25_frag_put(w, f ? C25_FRAG_FLOW : C25_FRAG_HOST, f ? slot : 0);
+	if (!f || !early)
 		return C25_FRAG_GO_ON;
 	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 	bpf_loop(C25_EARLY_SLOTS, c25_early_release, &r, 0);

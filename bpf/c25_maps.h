@@ -18,6 +18,7 @@ const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
 const volatile __u16 c25_nat_hi = 29999;
 const volatile __u8 c25_dns_open; /* --dns-fail open */
 const volatile __u32 c25_max_flows = 262144;
+const volatile __u32 c25_index_mask = 131071; /* buckets of c25_index less 1 */
 const volatile __u32 c25_peer_quota = 262144; /* flows one peer may hold */
 
 struct {
@@ -168,28 +169,47 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_mappings SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct c25_tuple);
-	__type(value, struct c25_flow_ref);
-	__uint(max_entries, 262144); /* set at load */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} c25_flow_out SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct c25_tuple);
-	__type(value, struct c25_flow_ref);
-	__uint(max_entries, 262144); /* set at load */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} c25_flow_in SEC(".maps");
-
+/* A flow is a whole number of the cache's lines, and begins with one: as the values of a map that
+ * may be mapped do. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32); /* slot */
 	__type(value, struct c25_flow);
 	__uint(max_entries, 262144); /* set at load */
+	__uint(map_flags, BPF_F_MMAPABLE);
 } c25_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32); /* hash of a tuple */
+	__type(value, struct c25_bucket);
+	__uint(max_entries, 131072); /* set at load, with c25_index_mask */
+	__uint(map_flags, BPF_F_MMAPABLE);
+} c25_index SEC(".maps");
+
+/* Ways to real addresses that routes and neighbours have said a moment ago. */
+#define C25_WAYS 512
+
+struct c25_way {
+	struct c25_addr to;
+	struct c25_addr next; /* hop, as struct bpf_redir_neigh has it */
+	__u32 beat;           /* c25_tick.beat when it was said; 0: not to be used again */
+	__s32 found;          /* BPF_FIB_LKUP_RET_… */
+	__u32 ifindex;
+	__u32 mtu;
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u8 proto;
+	__u8 next_v6;
+	__u8 pad[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32); /* hash of the address */
+	__type(value, struct c25_way);
+	__uint(max_entries, C25_WAYS);
+} c25_ways SEC(".maps");
 
 /* Flows each peer holds. */
 struct {
@@ -220,7 +240,6 @@ struct c25_frag_work {
 	struct c25_frag_key key;
 	struct c25_frag_key used;
 	struct c25_frag_entry e;
-	struct bpf_fib_lookup fib;
 	__u64 now;
 	__u32 at; /* offset of the identification */
 	__u32 pad;
@@ -267,10 +286,11 @@ struct {
 } c25_socks SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u64); /* c25_name_step() */
 	__type(value, struct c25_answer);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 65536); /* set at load */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_answers SEC(".maps");
 
 /* Connectors known not to answer. */
@@ -282,15 +302,26 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_down SEC(".maps");
 
-/* A question's name as it came, and where its labels start. What the loops count with is here, as
+/* A question as it came, and where its name's labels start. What the loops count with is here, as
  * indices: of a number that it may know, the verifier allows none without CAP_PERFMON. */
+#define C25_QUESTION_READ 784 /* of the message: header, the longest question, what may follow it */
+
 struct c25_question {
-	__u8 raw[512];
+	__u8 raw[1056]; /* that, and room to look at whole words beyond any name */
 	__u8 label[128];
-	__u32 at;
-	__u32 n;      /* labels that start before `at` */
-	__u64 hash;   /* of the whole name */
-	__u8 opt[16]; /* to answer with; zeroes behind it */
+	__u32 at;   /* in the name */
+	__u32 n;    /* labels not taken up yet */
+	__u32 keep; /* length of header and question */
+	__u32 pad;
+	__u64 hash; /* of the whole name */
+	/* The answer: */
+	__u8 tail[240]; /* what comes behind the question, and zeroes up to a whole word */
+	__u8 head[96];  /* headers, the IP header at ETH_HLEN */
+	__u8 dns[12];
+	__u32 tail_len;
+	__u16 flags; /* host order, but for those that go as they came */
+	__u8 answers;
+	__u8 additional;
 };
 
 struct {

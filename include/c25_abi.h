@@ -17,7 +17,7 @@
 #endif
 
 /* Layout of the pinned maps. A change of any struct below, or of a map's key, raises it. */
-#define C25_LAYOUT 1
+#define C25_LAYOUT 2
 
 #define C25_ID_LEN     64  /* a node's id, cut to fit, NUL included */
 #define C25_NAME_LEN   256 /* a domain or an app's name, NUL included */
@@ -36,6 +36,11 @@
 
 struct c25_addr {
 	__u8 b[16];
+};
+
+struct c25_count {
+	__u64 packets;
+	__u64 bytes;
 };
 
 /* c25_meta[0]: who wrote these maps. */
@@ -192,7 +197,7 @@ struct c25_mapping {
 	__u64 bytes;
 };
 
-/* c25_flow_out, c25_flow_in: connector, both lead to a slot of c25_flows. */
+/* A connection as its packets show it, in one direction. */
 struct c25_tuple {
 	struct c25_addr src;
 	struct c25_addr dst;
@@ -202,8 +207,15 @@ struct c25_tuple {
 	__u8 pad[3];
 };
 
-struct c25_flow_ref {
-	__u32 slot;
+/*
+ * c25_index: connector, by hash of a tuple: in which slot of c25_flows its flow is. A cell is 0, or
+ * a slot plus 1 in its lower bits and a part of the hash above. As long as a line of the cache.
+ */
+#define C25_CELLS     8
+#define C25_SLOT_BITS 25
+
+struct c25_bucket {
+	__u64 cell[C25_CELLS];
 };
 
 enum c25_flow_state {
@@ -212,23 +224,24 @@ enum c25_flow_state {
 	C25_FLOW_ESTABLISHED, /* both directions seen */
 	C25_FLOW_CLOSING,     /* TCP FIN or RST seen, of either side */
 	C25_FLOW_REVOKED,     /* its route left its uplink; the next sweep ends it */
-	C25_FLOW_ENDED,       /* out of both hashes; free again after one full sweep */
+	C25_FLOW_ENDED,       /* out of c25_index; free again after one full sweep */
 };
 
+/* In the order of use: a packet out needs the first two lines of the cache alone. */
 struct c25_flow {
 	struct c25_tuple out; /* as the client sends it: inner source to transit */
-	struct c25_tuple in;  /* as the reply comes: real to the uplink's address */
 	__u32 state;          /* enum c25_flow_state */
 	__u32 peer;           /* c25_peers */
 	__u32 uplink;         /* interface index */
-	__u32 app;            /* c25_apps */
-	__u64 created;
-	__u64 last_seen;
-	__u64 packets[2]; /* out, back */
-	__u64 bytes[2];
-	__u8 tcp_flags[2]; /* OR of those seen, out and back */
+	__u8 tcp_flags[2];    /* OR of those seen, out and back */
 	__u8 pad[2];
-	__u32 next; /* FREE: the next free slot plus 1; 0: none */
+	__u64 last_seen;
+	struct c25_tuple in; /* as the reply comes: real to the uplink's address */
+	__u64 created;
+	struct c25_count count[2]; /* out, back */
+	__u32 app;                 /* c25_apps */
+	__u32 next;                /* FREE: the next free slot plus 1; 0: none */
+	__u64 pad2[5];
 };
 
 /* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
@@ -279,11 +292,8 @@ struct c25_tick {
 	__u32 cursor; /* next slot of c25_flows to look at */
 	__u32 high;   /* slots ever used: the sweep need not go further */
 	__u64 free;   /* lower half: the first free slot plus 1, 0: none; upper half: a count */
-};
-
-struct c25_count {
-	__u64 packets;
-	__u64 bytes;
+	__u32 beat;   /* changes several times a second; 0: the timer never ran */
+	__u32 pad;
 };
 
 /* c25_limits: per CPU, by enum c25_limit_kind: how much of this second's share is used. */
@@ -315,7 +325,8 @@ struct c25_event {
 	__u8 pad[3];
 };
 
-/* c25_names: domains whose questions are taken, by c25_name_step() over their bytes. */
+/* c25_names: domains whose questions are taken, by c25_name_step() over them; and with no flag what
+ * they end in, so that a name is looked at no further than domains go. */
 #define C25_NAME_EXACT      (1U << 0)
 #define C25_NAME_WILD       (1U << 1)
 #define C25_NAME_EXACT_SELF (1U << 2) /* with EXACT: configured, but its questions go on */
@@ -329,7 +340,7 @@ struct c25_name {
 
 /*
  * c25_answers: answers that the programs give themselves, by c25_name_step() over the name and
- * then the type's low byte. Good only where each magic address in it still has a live mapping whose
+ * then the type. Good only where each magic address in it still has a live mapping whose
  * connector is not in c25_down.
  */
 #define C25_ANSWER_MAX   8
@@ -337,20 +348,18 @@ struct c25_name {
 #define C25_ANSWER_STALE 5   /* the TTL said in that time */
 #define C25_RR4          16  /* bytes of a record, its owner a pointer to the question */
 #define C25_RR6          28
-#define C25_RR_TTL       6
 
 struct c25_answer {
 	struct c25_addr server; /* who was asked: another one may know better */
+	__u64 ends;             /* its TTL is over */
+	__u64 renewed;          /* a question was let through to renew it */
+	__u32 ttl;              /* at first */
+	__u32 n;                /* addresses */
+	__u32 len;              /* of the name */
+	__u16 type;             /* A or AAAA */
+	__u16 flags;            /* AA and RA, as the server set them; host order */
 	struct c25_addr magic[C25_ANSWER_MAX];
-	__u64 ends;                             /* its TTL is over */
-	__u64 renewed;                          /* a question was let through to renew it */
-	__u32 ttl;                              /* at first */
-	__u32 n;                                /* addresses */
-	__u32 len;                              /* of the name */
-	__u16 type;                             /* A or AAAA */
-	__u16 flags;                            /* AA and RA, as the server set them; host order */
-	__u8 records[C25_ANSWER_MAX * C25_RR6]; /* their TTLs are filled in; zeroes behind them */
-	__u8 wire[C25_NAME_LEN];                /* the name as in struct c25_name */
+	__u8 wire[C25_NAME_LEN]; /* the name as in struct c25_name */
 };
 
 /* c25_dns_to: by destination, longest prefix first: whether questions to it are taken. */
@@ -380,11 +389,13 @@ enum c25_sock {
 #define C25_MARK      0x0c25
 #define C25_MARK_MASK 0x0fff
 
-/* One step of the hash by which names are found: bytes of a name as in struct c25_name, the last
- * one first, so that every step that takes up a length byte has the hash of a suffix. */
-static inline __u64 c25_name_step(__u64 hash, __u8 byte)
+/* One step of the hash by which names are found. A name's labels are taken up from the last to the
+ * first, each as words of eight bytes from its length byte on, lower case, with zeroes behind:
+ * after each label it is the hash of a suffix. */
+static inline __u64 c25_name_step(__u64 hash, __u64 word)
 {
-	return (hash ^ byte) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
 }
 
 /* Before the first step. `cookie`: c25_meta's. */
@@ -406,15 +417,16 @@ _Static_assert(sizeof(struct c25_lease) == 320, "layout");
 _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
 _Static_assert(sizeof(struct c25_tuple) == 40, "layout");
-_Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_bucket) == 64, "layout");
+_Static_assert(sizeof(struct c25_flow) == 192, "layout");
 _Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
 _Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
 _Static_assert(sizeof(struct c25_early) == 2100, "layout");
-_Static_assert(sizeof(struct c25_tick) == 40, "layout");
+_Static_assert(sizeof(struct c25_tick) == 48, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");
-_Static_assert(sizeof(struct c25_answer) == 656, "layout");
+_Static_assert(sizeof(struct c25_answer) == 432, "layout");
 _Static_assert(sizeof(struct c25_name) == 264, "layout");
 
 /*
@@ -462,7 +474,8 @@ _Static_assert(sizeof(struct c25_name) == 264, "layout");
 	X(DNS_TAKEN, 0, "DNS question for a configured name, given to the daemon")                 \
 	X(DNS_TCP_TAKEN, 0, "DNS over TCP, given to the daemon")                                   \
 	X(DNS_TCP_OTHER, 0, "DNS over TCP that is not the daemon's, left alone")                   \
-	X(DNS_REFUSED, 0, "no daemon: question for a configured name answered REFUSED")            \
+	X(DNS_REFUSED, 0,                                                                          \
+	  "no daemon: question for a configured name refused, its connection reset")               \
 	X(DNS_ANSWERED, 0, "DNS question for a leased name answered by the kernel")                \
 	X(DNS_STALE, 0, "no daemon: answered by the kernel beyond the TTL, within the grace")      \
 	X(DNS_OPEN, 0, "no daemon: question for a configured name let go on")                      \

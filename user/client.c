@@ -174,9 +174,7 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 	char domain[DNS_MAX_TEXT];
 	struct hold *h = NULL;
 
-	/* The netmap may have changed since the question went out. */
-	app = match(c, q);
-	to = app == DNS_MATCH_PASS ? NULL : client_app(c, app);
+	to = client_app(c, app);
 	if (!to) {
 		dns_query_fail(query);
 		return;
@@ -365,7 +363,7 @@ int client_new(struct client **out, const struct client_deps *deps, const struct
 		err = dns_proxy_new(&c->proxy, deps->loop, &proxy_ops, c, config->dns_upstream.v,
 				    config->dns_upstream.n);
 	if (!err)
-		err = dns_answers_init(&c->answers, deps->maps);
+		err = dns_answers_init(&c->answers, deps->maps, client_now_s());
 	if (!err)
 		err = client_restore(c);
 	if (err)
@@ -440,6 +438,7 @@ int client_reload(struct client *c, const struct netmap *nm)
 		free(c->apps);
 		c->apps = TAKE_PTR(apps);
 		c->nm = nm;
+		dns_proxy_rematch(c->proxy);
 		err = lease_set_pools(c->leases, nm->pools);
 	}
 	free(apps);

@@ -4,9 +4,8 @@
 #include "dns_name.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define QUESTION_POINTER (0xc000 | DNS_HEADER_LEN)
 
 static int first_down(const void *key, const void *value, void *ctx)
 {
@@ -14,7 +13,46 @@ static int first_down(const void *key, const void *value, void *ctx)
 	return 1;
 }
 
-int dns_answers_init(struct dns_answers *a, const struct maps *maps)
+/* Keys of answers that are not given any more. */
+struct ended {
+	uint64_t now;
+	uint64_t *keys;
+	size_t n, size;
+};
+
+static int ended_add(const void *key, const void *value, void *ctx)
+{
+	const struct c25_answer *answer = value;
+	struct ended *e = ctx;
+
+	if (answer->ends + C25_ANSWER_GRACE > e->now)
+		return 0;
+	if (e->n == e->size) {
+		size_t size = e->size ? 2 * e->size : 64;
+		uint64_t *more = reallocarray(e->keys, size, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		e->keys = more;
+		e->size = size;
+	}
+	memcpy(&e->keys[e->n++], key, sizeof(*e->keys));
+	return 0;
+}
+
+/* An answer goes with the leases in it; those of leases that a crash took would stay. */
+static int drop_ended(const struct maps *maps, uint64_t now)
+{
+	struct ended e = { .now = now };
+	int err = maps_each(maps, MAP_ANSWERS, ended_add, &e);
+
+	for (size_t i = 0; i < e.n; i++)
+		maps_answer_del(maps, e.keys[i]);
+	free(e.keys);
+	return err;
+}
+
+int dns_answers_init(struct dns_answers *a, const struct maps *maps, uint64_t now)
 {
 	struct c25_meta meta;
 	uint32_t peer;
@@ -27,6 +65,8 @@ int dns_answers_init(struct dns_answers *a, const struct maps *maps)
 	/* Who is down now is found out anew. */
 	while (!err && (err = maps_each(maps, MAP_DOWN, first_down, &peer)) == 1)
 		err = maps_down_del(maps, peer);
+	if (!err)
+		err = drop_ended(maps, now);
 	if (err)
 		return err;
 	a->maps = maps;
@@ -34,33 +74,15 @@ int dns_answers_init(struct dns_answers *a, const struct maps *maps)
 	return 0;
 }
 
-/* `wire`: lower case, `len` bytes without the root label. */
-static uint64_t answer_hash(const struct dns_answers *a, const uint8_t *wire, uint32_t len,
-			    uint16_t type)
+static uint64_t answer_key(const struct dns_answers *a, const uint8_t *wire, uint32_t len,
+			   uint16_t type)
 {
-	uint64_t hash = c25_name_start(a->cookie);
-
-	while (len--)
-		hash = c25_name_step(hash, wire[len]);
-	return c25_name_step(hash, (uint8_t)type);
-}
-
-static void put_record(uint8_t *out, uint16_t type, const struct c25_addr *magic)
-{
-	size_t len = type == DNS_TYPE_A ? 4 : 16;
-
-	dns_put16(out, QUESTION_POINTER);
-	dns_put16(out + 2, type);
-	dns_put16(out + 4, DNS_CLASS_IN);
-	dns_put16(out + 10, (uint16_t)len);
-	memcpy(out + 12, magic->b + 16 - len, len);
+	return c25_name_step(dns_name_key(a->cookie, wire, len), type);
 }
 
 /* Whether the answer can be given as a whole. */
-static bool fill(struct c25_answer *out, const struct dns_question *q, const struct dns_plan *plan)
+static bool fill(struct c25_answer *out, const struct dns_plan *plan)
 {
-	size_t step = q->type == DNS_TYPE_A ? C25_RR4 : C25_RR6;
-
 	if (plan->action != DNS_PLAN_REWRITE || !plan->n_addrs || plan->n_addrs > C25_ANSWER_MAX)
 		return false;
 	out->n = (uint32_t)plan->n_addrs;
@@ -69,7 +91,6 @@ static bool fill(struct c25_answer *out, const struct dns_question *q, const str
 		if (plan->addrs[i].state != DNS_ADDR_GRANTED)
 			return false;
 		out->magic[i] = plan->addrs[i].magic;
-		put_record(out->records + i * step, q->type, &out->magic[i]);
 		if (plan->addrs[i].ttl < out->ttl)
 			out->ttl = plan->addrs[i].ttl;
 	}
@@ -82,7 +103,7 @@ void dns_answers_note(struct dns_answers *a, const struct c25_addr *server,
 		      uint64_t now)
 {
 	struct c25_answer answer = { .server = *server, .type = q->type };
-	uint64_t hash;
+	uint64_t key;
 
 	if (!a->maps || (q->type != DNS_TYPE_A && q->type != DNS_TYPE_AAAA))
 		return;
@@ -92,15 +113,15 @@ void dns_answers_note(struct dns_answers *a, const struct c25_addr *server,
 
 		answer.wire[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	}
-	hash = answer_hash(a, answer.wire, answer.len, q->type);
-	if (!fill(&answer, q, plan)) {
-		maps_answer_del(a->maps, hash);
+	key = answer_key(a, answer.wire, answer.len, q->type);
+	if (!fill(&answer, plan)) {
+		maps_answer_del(a->maps, key);
 		return;
 	}
 	answer.flags = flags & (DNS_AA | DNS_RA);
 	answer.ends = now + answer.ttl;
 	/* Where there is no room the daemon goes on answering. */
-	maps_answer_put(a->maps, hash, &answer);
+	maps_answer_put(a->maps, key, &answer);
 }
 
 void dns_answers_drop(struct dns_answers *a, const char *domain, bool is4)
@@ -112,8 +133,8 @@ void dns_answers_drop(struct dns_answers *a, const char *domain, bool is4)
 		return;
 	len = dns_name_wire(wire, domain);
 	if (len > 0)
-		maps_answer_del(a->maps, answer_hash(a, wire, (uint32_t)len - 1,
-						     is4 ? DNS_TYPE_A : DNS_TYPE_AAAA));
+		maps_answer_del(a->maps, answer_key(a, wire, (uint32_t)len - 1,
+						    is4 ? DNS_TYPE_A : DNS_TYPE_AAAA));
 }
 
 void dns_answers_health(struct dns_answers *a, uint32_t connector, bool healthy)

@@ -16,8 +16,9 @@ struct dns_answers {
 	uint32_t cookie;
 };
 
-/* Those of an earlier daemon stay. `maps` must outlive it. */
-int dns_answers_init(struct dns_answers *a, const struct maps *maps);
+/* Those of an earlier daemon stay as long as they are good. `maps` must outlive it; `now` as below.
+ */
+int dns_answers_init(struct dns_answers *a, const struct maps *maps, uint64_t now);
 
 /* `q` was answered by what the plan grants; `flags` are the answer's, `now` is in seconds of
  * CLOCK_BOOTTIME. */

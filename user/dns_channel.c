@@ -9,16 +9,21 @@
 
 #define ID_TRIES 64
 
-static struct dns_ask **bucket(struct dns_channel *ch, uint16_t id)
+static uint16_t *bucket(struct dns_channel *ch, uint16_t id)
 {
 	struct dns_table *t = &ch->up->proxy->table;
 
 	return &t->by_id[(ch->serial * 0x9e3779b1U ^ id) % DNS_HASH];
 }
 
+static struct dns_ask *first(struct dns_channel *ch, uint16_t id)
+{
+	return dns_table_ask(&ch->up->proxy->table, *bucket(ch, id));
+}
+
 static struct dns_ask *find(struct dns_channel *ch, uint16_t id)
 {
-	for (struct dns_ask *a = *bucket(ch, id); a; a = a->hash_next)
+	for (struct dns_ask *a = first(ch, id); a; a = a->hash_next)
 		if (a->channel == ch && a->id == id)
 			return a;
 	return NULL;
@@ -32,7 +37,7 @@ void dns_channel_init(struct dns_channel *ch, struct dns_upstream *up, bool tcp)
 int dns_channel_add(struct dns_channel *ch, struct dns_ask *ask)
 {
 	struct dns_proxy *p = ch->up->proxy;
-	struct dns_ask **head;
+	uint16_t *head;
 	int tries = 0;
 
 	do {
@@ -44,8 +49,8 @@ int dns_channel_add(struct dns_channel *ch, struct dns_ask *ask)
 	ask->channel = ch;
 	ask->sent = dns_now(p);
 	head = bucket(ch, ask->id);
-	ask->hash_next = *head;
-	*head = ask;
+	ask->hash_next = dns_table_ask(&p->table, *head);
+	*head = dns_table_ask_number(&p->table, ask);
 	DL_APPEND(ch->asks, ask);
 	return 0;
 }
@@ -53,13 +58,18 @@ int dns_channel_add(struct dns_channel *ch, struct dns_ask *ask)
 void dns_channel_remove(struct dns_ask *ask)
 {
 	struct dns_channel *ch = ask->channel;
-	struct dns_ask **at;
+	struct dns_ask *at;
 
 	if (!ch)
 		return;
-	for (at = bucket(ch, ask->id); *at != ask; at = &(*at)->hash_next)
-		;
-	*at = ask->hash_next;
+	at = first(ch, ask->id);
+	if (at == ask) {
+		*bucket(ch, ask->id) = dns_table_ask_number(&ch->up->proxy->table, ask->hash_next);
+	} else {
+		while (at->hash_next != ask)
+			at = at->hash_next;
+		at->hash_next = ask->hash_next;
+	}
 	DL_DELETE(ch->asks, ask);
 	ask->channel = NULL;
 	if (ch->tcp)
@@ -80,6 +90,16 @@ void dns_channel_fail(struct dns_channel *ch, void (*then)(struct dns_query *q))
 		if (last)
 			then(q);
 	}
+}
+
+void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg)
+{
+	const struct dns_ask *ask = first(ch, dns_get16(msg));
+	const uint8_t *q = (const uint8_t *)ask;
+
+	if (ask)
+		for (size_t i = 0; i < sizeof(struct dns_query) - DNS_SMALL_SZ; i += 64)
+			__builtin_prefetch(q + i);
 }
 
 void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dns_name.h"
 
+#include "c25_abi.h"
+
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define MAX_NAME  255
 #define MAX_LABEL 63
@@ -64,4 +67,28 @@ int dns_name_wire(uint8_t *out, const char *text)
 		return -EINVAL;
 	out[len++] = 0;
 	return len;
+}
+
+static uint64_t label_step(uint64_t hash, const uint8_t *label)
+{
+	uint64_t words[(MAX_LABEL + 1) / 8] = { 0 };
+	size_t n = label[0] + 1U;
+
+	memcpy(words, label, n);
+	for (size_t i = 0; i * 8 < n; i++)
+		hash = c25_name_step(hash, words[i]);
+	return hash;
+}
+
+uint64_t dns_name_key(uint32_t cookie, const uint8_t *wire, uint32_t len)
+{
+	uint64_t hash = c25_name_start(cookie);
+	uint8_t offsets[MAX_NAME / 2];
+	size_t n = 0;
+
+	for (uint32_t at = 0; at < len; at += wire[at] + 1U)
+		offsets[n++] = (uint8_t)at;
+	while (n--)
+		hash = label_step(hash, wire + offsets[n]);
+	return hash;
 }

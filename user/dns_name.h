@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dns_name: a name in text back to wire form; dns_name_text() of dns_rewrite is the other way. */
+/* dns_name: a name in text back to wire form, and from there to its key in the kernel's tables;
+ * dns_name_text() of dns_msg is the other way. */
 #ifndef DNS_NAME_H
 #define DNS_NAME_H
 
@@ -8,5 +9,9 @@
 /* Escapes as in RFC 4343, 2.1; the last dot may be missing. `out` holds 255 bytes. The length,
  * root label included, or -EINVAL. */
 int dns_name_wire(uint8_t *out, const char *text);
+
+/* The key of a name in c25_names (c25_name_step()). `wire`: lower case, `len` bytes without the
+ * root label, whole labels. */
+uint64_t dns_name_key(uint32_t cookie, const uint8_t *wire, uint32_t len);
 
 #endif

@@ -36,48 +36,49 @@ static void cleanup_names(struct names *n)
 	free(n->stale);
 }
 
-static uint64_t name_hash(uint32_t cookie, const struct c25_name *record)
+/* The entry of a domain or of what one ends in. -EEXIST: another name has its hash. */
+static int add_name(struct names *n, const uint8_t *wire, uint32_t len, uint32_t flags)
 {
-	uint64_t hash = c25_name_start(cookie);
+	uint64_t hash = dns_name_key(n->cookie, wire, len);
+	struct name *name;
 
-	for (uint32_t i = record->len; i--;)
-		hash = c25_name_step(hash, record->wire[i]);
-	return hash;
+	HASH_FIND(hh, n->table, &hash, sizeof(hash), name);
+	if (!name) {
+		name = calloc(1, sizeof(*name));
+		if (!name)
+			return -ENOMEM;
+		name->hash = hash;
+		name->record.len = len;
+		memcpy(name->record.wire, wire, len);
+		HASH_ADD(hh, n->table, hash, sizeof(hash), name);
+	}
+	if (name->record.len != len || memcmp(name->record.wire, wire, len) != 0)
+		return -EEXIST;
+	name->record.flags |= flags;
+	return 0;
 }
 
 /* `domain` is one of the netmap's: lower case, valid. */
 static int add_domain(struct names *n, const char *domain, bool self)
 {
 	bool wild = domain[0] == '*';
-	struct c25_name record = { 0 };
 	uint8_t wire[DNS_MAX_NAME];
-	struct name *name;
-	uint64_t hash;
-	int len;
+	uint32_t flags = wild ? C25_NAME_WILD : C25_NAME_EXACT, len;
+	int err;
 
-	len = dns_name_wire(wire, wild ? domain + 2 : domain);
-	if (len <= 1)
-		return len < 0 ? len : 0;
-	record.len = (uint32_t)len - 1;
-	memcpy(record.wire, wire, record.len);
-	hash = name_hash(n->cookie, &record);
-	HASH_FIND(hh, n->table, &hash, sizeof(hash), name);
-	if (name && memcmp(name->record.wire, record.wire, sizeof(record.wire)) != 0) {
-		log_warn("questions for %s are not taken: another domain has its hash", domain);
-		return 0;
-	}
-	if (!name) {
-		name = calloc(1, sizeof(*name));
-		if (!name)
-			return -ENOMEM;
-		name->hash = hash;
-		name->record = record;
-		HASH_ADD(hh, n->table, hash, sizeof(hash), name);
-	}
-	name->record.flags |= wild ? C25_NAME_WILD : C25_NAME_EXACT;
+	err = dns_name_wire(wire, wild ? domain + 2 : domain);
+	if (err <= 1)
+		return err < 0 ? err : 0;
+	len = (uint32_t)err - 1;
 	if (self)
-		name->record.flags |= wild ? C25_NAME_WILD_SELF : C25_NAME_EXACT_SELF;
-	return 0;
+		flags |= wild ? C25_NAME_WILD_SELF : C25_NAME_EXACT_SELF;
+	err = add_name(n, wire, len, flags);
+	if (err == -EEXIST)
+		log_warn("questions for %s are not taken: another domain has its hash", domain);
+	/* What has the hash of a suffix leads on to longer ones as well as itself. */
+	for (uint32_t at = wire[0] + 1U; at < len && (!err || err == -EEXIST); at += wire[at] + 1U)
+		err = add_name(n, wire + at, len - at, 0);
+	return err == -EEXIST ? 0 : err;
 }
 
 static int add_domains(struct names *n, const struct netmap *nm)
@@ -155,7 +156,8 @@ int dns_names_sync(const struct maps *m, const struct netmap *nm)
 	if (!err)
 		err = add_domains(&n, nm);
 	if (err == -E2BIG)
-		log_error("%u domains are more than the %d whose questions can be taken",
+		log_error("%u domains and what they end in are more than the %d whose questions "
+			  "can be taken",
 			  HASH_COUNT(n.table), C25_MAX_NAMES);
 	else if (!err)
 		err = write_names(&n, m);

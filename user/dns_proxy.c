@@ -92,17 +92,17 @@ void dns_job_cancel(struct dns_proxy *p, struct dns_job *job)
 	job->queued = false;
 }
 
-int dns_rx_read(struct dns_rx *rx, int fd)
+int dns_rx_read(struct dns_rx *rx, int fd, bool connected)
 {
 	int n;
 
 	for (size_t i = 0; i < DNS_BATCH; i++) {
 		struct msghdr *hdr = &rx->msgs[i].msg_hdr;
 
-		hdr->msg_name = &rx->from[i];
-		hdr->msg_namelen = sizeof(rx->from[i]);
-		hdr->msg_control = rx->control[i].bytes;
-		hdr->msg_controllen = sizeof(rx->control[i].bytes);
+		hdr->msg_name = connected ? NULL : &rx->from[i];
+		hdr->msg_namelen = connected ? 0 : sizeof(rx->from[i]);
+		hdr->msg_control = connected ? NULL : rx->control[i].bytes;
+		hdr->msg_controllen = connected ? 0 : sizeof(rx->control[i].bytes);
 	}
 	do
 		n = recvmmsg(fd, rx->msgs, DNS_BATCH, 0, NULL);
@@ -263,6 +263,11 @@ int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp)
 	*udp = l->udp;
 	*tcp = l->tcp;
 	return 0;
+}
+
+void dns_proxy_rematch(struct dns_proxy *p)
+{
+	p->matching++;
 }
 
 const struct dns_proxy_stats *dns_proxy_stats(const struct dns_proxy *p)

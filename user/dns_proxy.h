@@ -72,9 +72,9 @@ struct dns_latency {
 
 struct dns_proxy_stats {
 	struct dns_latency latency[2]; /* of names that are not configured, and that are */
-	uint64_t queries;   /* readable, from clients */
-	uint64_t passed;    /* not configured */
-	uint64_t rewritten; /* answered with magic addresses */
+	uint64_t queries;              /* readable, from clients */
+	uint64_t passed;               /* not configured */
+	uint64_t rewritten;            /* answered with magic addresses */
 	uint64_t empty;
 	uint64_t servfail;
 	uint64_t negative;  /* configured, passed as it was */
@@ -124,6 +124,10 @@ int dns_query_external_answer(struct dns_query *q, const uint8_t *msg, size_t le
  * Bound to loopback: what is sent to them there is dropped. -EAFNOSUPPORT: a host without IPv6.
  */
 int dns_proxy_intercept(struct dns_proxy *p, int family, int *udp, int *tcp);
+
+/* ops->match would say otherwise than before of some questions: it is asked again about those under
+ * way. */
+void dns_proxy_rematch(struct dns_proxy *p);
 
 /* The plan's states are final: write the answer and send it. */
 void dns_query_finish(struct dns_query *q);

@@ -184,6 +184,7 @@ struct dns_query {
 	struct dns_ask asks[DNS_ATTEMPTS];
 	struct dns_waiter *waiters;
 	size_t app;
+	uint32_t matched; /* when: dns_proxy.matching */
 	void *data;
 	struct dns_plan *plan;
 	uint8_t *msg; /* the client's message */
@@ -261,9 +262,9 @@ struct dns_table {
 	struct dns_waiter *free_waiters;
 	size_t fresh_queries, fresh_waiters;
 	struct dns_pool plans, medium, large;
-	struct dns_query *by_text[DNS_HASH];
+	uint16_t by_text[DNS_HASH]; /* dns_table_query(); small, so that it stays in the cache */
+	uint16_t by_id[DNS_HASH];   /* dns_table_ask() */
 	struct dns_waiter *by_client[DNS_HASH];
-	struct dns_ask *by_id[DNS_HASH];
 	struct dns_query *deadlines[DNS_ATTEMPTS]; /* each in order: one length of time each */
 	uint64_t key[2];
 	uint16_t randoms[512];
@@ -291,6 +292,7 @@ struct dns_proxy {
 	size_t refs;   /* open handles, and the owner */
 	uint64_t turn; /* counts the loop's turns in which something was written */
 	uint32_t serial;
+	uint32_t matching; /* counts dns_proxy_rematch() */
 	uv_timer_t timer;
 	uint64_t timer_at; /* 0: not set */
 	uv_idle_t idle;
@@ -320,13 +322,19 @@ uint64_t dns_now(const struct dns_proxy *p);
 void dns_wake_at(struct dns_proxy *p, uint64_t at);
 void dns_job_queue(struct dns_proxy *p, struct dns_job *job);
 void dns_job_cancel(struct dns_proxy *p, struct dns_job *job);
-int dns_rx_read(struct dns_rx *rx, int fd); /* messages read, or a negative errno */
+/* Messages read, or a negative errno; of a connected socket nobody asks whom they came from. */
+int dns_rx_read(struct dns_rx *rx, int fd, bool connected);
 
 /* dns_table.c */
 int dns_table_init(struct dns_table *t);
 void dns_table_fini(struct dns_table *t);
 struct dns_query *dns_table_take_query(struct dns_table *t);
 void dns_table_put_query(struct dns_table *t, struct dns_query *q);
+/* What the heads of hash chains hold: a number, 0 for none. */
+struct dns_query *dns_table_query(struct dns_table *t, uint16_t number);
+uint16_t dns_table_query_number(const struct dns_table *t, const struct dns_query *q);
+struct dns_ask *dns_table_ask(struct dns_table *t, uint16_t number);
+uint16_t dns_table_ask_number(const struct dns_table *t, const struct dns_ask *ask);
 struct dns_waiter *dns_table_take_waiter(struct dns_table *t);
 void dns_table_put_waiter(struct dns_table *t, struct dns_waiter *w);
 void *dns_pool_take(struct dns_pool *pool);
@@ -429,6 +437,8 @@ int dns_channel_add(struct dns_channel *ch, struct dns_ask *ask);
 void dns_channel_remove(struct dns_ask *ask);
 /* The socket is of no more use: `then` for each query that waits on it. */
 void dns_channel_fail(struct dns_channel *ch, void (*then)(struct dns_query *q));
+/* This comes next: what it answers, as far as its id says, on its way into the cache. */
+void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg);
 /* Whatever came in on it. */
 void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len);
 

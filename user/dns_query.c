@@ -40,11 +40,17 @@ static void asks_clear(struct dns_query *q)
 
 static void text_unlink(struct dns_query *q)
 {
-	struct dns_query **at = &q->proxy->table.by_text[q->hash % DNS_HASH];
+	struct dns_table *t = &q->proxy->table;
+	uint16_t *head = &t->by_text[q->hash % DNS_HASH];
+	struct dns_query *at = dns_table_query(t, *head);
 
-	while (*at != q)
-		at = &(*at)->hash_next;
-	*at = q->hash_next;
+	if (at == q) {
+		*head = dns_table_query_number(t, q->hash_next);
+		return;
+	}
+	while (at->hash_next != q)
+		at = at->hash_next;
+	at->hash_next = q->hash_next;
 }
 
 static void query_end(struct dns_query *q)
@@ -232,6 +238,12 @@ void dns_query_claimed(struct dns_query *q, const uint8_t *msg, size_t len)
 	struct dns_proxy *p = q->proxy;
 	bool has4 = false, has6 = false;
 
+	if (q->matched != p->matching)
+		q->app = p->ops->match(p->ctx, &q->question);
+	if (q->app == DNS_MATCH_PASS) {
+		query_servfail(q);
+		return;
+	}
 	q->plan = dns_pool_take(&p->table.plans);
 	if (!q->plan) {
 		p->stats.overload++;
@@ -284,7 +296,7 @@ static struct dns_query *query_find(struct dns_proxy *p, uint32_t hash, bool tcp
 				    const struct dns_upstream *original, const uint8_t *msg,
 				    size_t len)
 {
-	struct dns_query *q = p->table.by_text[hash % DNS_HASH];
+	struct dns_query *q = dns_table_query(&p->table, p->table.by_text[hash % DNS_HASH]);
 
 	for (; q; q = q->hash_next)
 		if (q->hash == hash && q->client_tcp == tcp && q->original == original &&
@@ -298,6 +310,7 @@ static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash,
 				   const uint8_t *msg, size_t len)
 {
 	struct dns_query *q = dns_table_take_query(&p->table);
+	uint16_t *head;
 
 	if (!q)
 		return NULL;
@@ -313,13 +326,15 @@ static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash,
 	q->client_tcp = from->conn || from->asker;
 	q->started = dns_now(p);
 	q->hash = hash;
-	q->hash_next = p->table.by_text[hash % DNS_HASH];
-	p->table.by_text[hash % DNS_HASH] = q;
+	head = &p->table.by_text[hash % DNS_HASH];
+	q->hash_next = dns_table_query(&p->table, *head);
+	*head = dns_table_query_number(&p->table, q);
 
 	q->readable = !dns_question_parse(&q->question, msg, len);
 	q->app = DNS_MATCH_PASS;
 	if (q->readable && q->question.class_ == DNS_CLASS_IN)
 		q->app = p->ops->match(p->ctx, &q->question);
+	q->matched = p->matching;
 	q->claimed = q->app != DNS_MATCH_PASS;
 	q->whole = q->claimed || from->asker;
 	q->over_tcp = from->conn && !q->claimed;

@@ -96,6 +96,33 @@ void dns_table_put_query(struct dns_table *t, struct dns_query *q)
 	t->free_queries = q;
 }
 
+_Static_assert(DNS_QUERIES *DNS_ATTEMPTS < UINT16_MAX, "numbers of asks");
+
+struct dns_query *dns_table_query(struct dns_table *t, uint16_t number)
+{
+	return number ? &t->queries[number - 1] : NULL;
+}
+
+uint16_t dns_table_query_number(const struct dns_table *t, const struct dns_query *q)
+{
+	return q ? (uint16_t)(q - t->queries + 1) : 0;
+}
+
+struct dns_ask *dns_table_ask(struct dns_table *t, uint16_t number)
+{
+	if (!number)
+		return NULL;
+	number--;
+	return &t->queries[number / DNS_ATTEMPTS].asks[number % DNS_ATTEMPTS];
+}
+
+uint16_t dns_table_ask_number(const struct dns_table *t, const struct dns_ask *ask)
+{
+	if (!ask)
+		return 0;
+	return (uint16_t)((ask->query - t->queries) * DNS_ATTEMPTS + (ask - ask->query->asks) + 1);
+}
+
 struct dns_waiter *dns_table_take_waiter(struct dns_table *t)
 {
 	struct dns_waiter *w = t->free_waiters;

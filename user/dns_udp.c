@@ -64,7 +64,7 @@ static void udp_ready(uv_poll_t *handle, int status, int events)
 		l->blocked = false;
 		dns_job_queue(p, &l->job);
 	}
-	n = dns_rx_read(rx, l->udp);
+	n = dns_rx_read(rx, l->udp, false);
 	for (int i = 0; i < n; i++) {
 		struct dns_waiter from = { .listener = l };
 
@@ -86,12 +86,31 @@ static void udp_ready(uv_poll_t *handle, int status, int events)
 /* One message of sendmmsg(), with the memory its parts point to. */
 struct tx {
 	struct iovec iov;
-	struct sockaddr_storage to;
+	union {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} to;
 	union {
 		struct cmsghdr align;
 		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	} control;
 };
+
+/* Its length. */
+static socklen_t put_peer(struct tx *tx, const struct dns_peer *peer)
+{
+	if (addr_is4(&peer->addr)) {
+		tx->to.in = (struct sockaddr_in){ .sin_family = AF_INET,
+						  .sin_port = htons(peer->port) };
+		memcpy(&tx->to.in.sin_addr, peer->addr.b + 12, 4);
+		return sizeof(tx->to.in);
+	}
+	tx->to.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+					    .sin6_port = htons(peer->port),
+					    .sin6_scope_id = peer->scope };
+	memcpy(&tx->to.in6.sin6_addr, peer->addr.b, 16);
+	return sizeof(tx->to.in6);
+}
 
 static void put_local(struct msghdr *hdr, struct tx *tx, const struct dns_reply *r)
 {
@@ -130,13 +149,10 @@ static size_t out_prepare(struct dns_listener *l, struct mmsghdr *msgs, struct t
 	for (size_t i = 0; i < n; i++) {
 		struct dns_reply *r = &out->reply[out->first + i];
 
-		tx[i].to = sock_make(&r->to.addr, r->to.port);
-		if (tx[i].to.ss_family == AF_INET6)
-			((struct sockaddr_in6 *)&tx[i].to)->sin6_scope_id = r->to.scope;
 		tx[i].iov = (struct iovec){ out->arena + r->off, r->len };
 		msgs[i] = (struct mmsghdr){ .msg_hdr = {
 						    .msg_name = &tx[i].to,
-						    .msg_namelen = sock_len((void *)&tx[i].to),
+						    .msg_namelen = put_peer(&tx[i], &r->to),
 						    .msg_iov = &tx[i].iov,
 						    .msg_iovlen = 1,
 					    } };

@@ -65,9 +65,12 @@ static void usock_ready(uv_poll_t *handle, int status, int events)
 	struct dns_rx *rx = &s->channel.up->proxy->rx;
 	int n;
 
-	n = dns_rx_read(rx, s->fd);
-	for (int i = 0; i < n; i++)
+	n = dns_rx_read(rx, s->fd, true);
+	for (int i = 0; i < n; i++) {
+		if (i + 1 < n)
+			dns_channel_expect(&s->channel, rx->iov[i + 1].iov_base);
 		dns_channel_input(&s->channel, rx->iov[i].iov_base, rx->msgs[i].msg_len);
+	}
 	/* libuv has stopped polling where it reports an error: an ICMP message, as a rule. */
 	if (s->open && (status < 0 || (n < 0 && n != -EAGAIN)))
 		usock_fail(s);
@@ -77,19 +80,17 @@ static void usock_job(struct dns_job *job)
 {
 	struct dns_usock *s = container_of(job, struct dns_usock, job);
 	struct mmsghdr msgs[DNS_BATCH];
-	struct iovec iov[DNS_BATCH][2];
-	uint8_t ids[DNS_BATCH][2];
+	struct iovec iov[DNS_BATCH];
 	size_t sent = 0, n = s->n_out;
 	int err = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct dns_ask *ask = s->out[i];
 
-		ids[i][0] = (uint8_t)(ask->id >> 8);
-		ids[i][1] = (uint8_t)ask->id;
-		iov[i][0] = (struct iovec){ ids[i], 2 };
-		iov[i][1] = (struct iovec){ ask->query->msg + 2, ask->query->len - 2 };
-		msgs[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = iov[i], .msg_iovlen = 2 } };
+		/* The client's own id is with those who wait. */
+		dns_put16(ask->query->msg, ask->id);
+		iov[i] = (struct iovec){ ask->query->msg, ask->query->len };
+		msgs[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
 		ask->unsent = false;
 	}
 	s->n_out = 0;

@@ -12,12 +12,21 @@
 #define ROOT       0
 #define NO_NODE    UINT32_MAX
 
+#define INLINE_LABEL 16
+
 /* A label below another; the domain it ends is spelled by the way up to the root. */
 struct node {
 	uint32_t parent;
 	uint32_t label; /* where in `labels`: length and lower-case bytes */
 	size_t exact;
 	size_t wild;
+	uint8_t text[INLINE_LABEL]; /* the same again, where it is as short as most are */
+};
+
+/* The hash stands beside: a node that is another's is not looked at. */
+struct slot {
+	uint32_t node; /* NO_NODE: free */
+	uint32_t hash;
 };
 
 struct domains {
@@ -25,7 +34,7 @@ struct domains {
 	uint32_t n_nodes;
 	uint8_t *labels;
 	uint32_t n_labels;
-	uint32_t *table; /* open addressing, at most half full: nodes, NO_NODE where free */
+	struct slot *table; /* open addressing, at most half full */
 	uint32_t mask;
 };
 
@@ -54,15 +63,22 @@ static bool same_label(const uint8_t *held, const uint8_t *label)
 	return true;
 }
 
-/* The slot that holds the node, or the free one where it belongs. */
-static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8_t *label)
+static const uint8_t *label_of(const struct domains *d, const struct node *node)
 {
-	uint32_t at = hash_label(parent, label) & d->mask;
+	return node->text[0] ? node->text : d->labels + node->label;
+}
 
-	for (; d->table[at] != NO_NODE; at = (at + 1) & d->mask) {
-		const struct node *node = &d->nodes[d->table[at]];
+/* The slot that holds the node, or the free one where it belongs. */
+static struct slot *find_slot(const struct domains *d, uint32_t parent, const uint8_t *label,
+			      uint32_t hash)
+{
+	uint32_t at = hash & d->mask;
 
-		if (node->parent == parent && same_label(d->labels + node->label, label))
+	for (; d->table[at].node != NO_NODE; at = (at + 1) & d->mask) {
+		const struct node *node = &d->nodes[d->table[at].node];
+
+		if (d->table[at].hash == hash && node->parent == parent &&
+		    same_label(label_of(d, node), label))
 			break;
 	}
 	return &d->table[at];
@@ -70,14 +86,19 @@ static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8
 
 static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *label)
 {
-	uint32_t *slot = find_slot(d, parent, label);
+	uint32_t hash = hash_label(parent, label);
+	struct slot *slot = find_slot(d, parent, label, hash);
 
-	if (*slot != NO_NODE)
-		return *slot;
-	d->nodes[d->n_nodes] = (struct node){ parent, d->n_labels, DOMAINS_NONE, DOMAINS_NONE };
+	if (slot->node != NO_NODE)
+		return slot->node;
+	d->nodes[d->n_nodes] = (struct node){
+		.parent = parent, .label = d->n_labels, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE
+	};
+	if (label[0] < INLINE_LABEL)
+		memcpy(d->nodes[d->n_nodes].text, label, (size_t)label[0] + 1);
 	memcpy(d->labels + d->n_labels, label, (size_t)label[0] + 1);
 	d->n_labels += (uint32_t)label[0] + 1;
-	*slot = d->n_nodes;
+	*slot = (struct slot){ d->n_nodes, hash };
 	return d->n_nodes++;
 }
 
@@ -137,7 +158,8 @@ static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_
 		return -ENOMEM;
 	memset(d->table, 0xff, slots * sizeof(*d->table));
 	d->mask = (uint32_t)slots - 1;
-	d->nodes[ROOT] = (struct node){ NO_NODE, 0, DOMAINS_NONE, DOMAINS_NONE };
+	d->nodes[ROOT] =
+		(struct node){ .parent = NO_NODE, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE };
 	d->labels[0] = 0;
 	d->n_nodes = 1;
 	d->n_labels = 1;
@@ -220,7 +242,7 @@ size_t domains_match(const struct domains *d, const uint8_t *name)
 	while (n--) {
 		const uint8_t *label = name + offsets[n];
 
-		at = *find_slot(d, at, label);
+		at = find_slot(d, at, label, hash_label(at, label))->node;
 		if (at == NO_NODE)
 			return wildest;
 		if (d->nodes[at].wild != DOMAINS_NONE)

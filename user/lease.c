@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define HASH_NONFATAL_OOM 1
 #include "lease.h"
 
 #include "addr_map.h"
+#include "lease_index.h"
 #include "pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
+
+#define CACHE_LINE 64
 
 struct lease_table {
 	size_t max;
 	struct pool *pools[NETMAP_POOLS];
-	struct lease *by_pair;
+	struct lease *leases;
+	struct lease_index by_pair;
 	struct addr_map by_magic, by_transit;
 };
 
@@ -37,10 +41,7 @@ static int pair_make(struct pair *out, const char *domain, const struct c25_addr
 
 static struct lease *find_pair(const struct lease_table *t, const struct pair *pair)
 {
-	struct lease *l;
-
-	HASH_FIND(by_pair, t->by_pair, pair->key, pair->len, l);
-	return l;
+	return lease_index_get(&t->by_pair, pair->key, pair->len);
 }
 
 static enum netmap_pool magic_pool(bool is4)
@@ -61,6 +62,9 @@ int lease_table_new(struct lease_table **out, size_t max)
 	if (!t)
 		return -ENOMEM;
 	t->max = max;
+	err = lease_index_init(&t->by_pair);
+	if (err)
+		return err;
 	for (int i = 0; i < NETMAP_POOLS; i++) {
 		err = pool_new(&t->pools[i], NULL, 0, LEASE_QUARANTINE);
 		if (err)
@@ -72,7 +76,8 @@ int lease_table_new(struct lease_table **out, size_t max)
 
 static void unlink_lease(struct lease_table *t, struct lease *l)
 {
-	HASH_DELETE(by_pair, t->by_pair, l);
+	DL_DELETE(t->leases, l);
+	lease_index_del(&t->by_pair, l);
 	addr_map_del(&t->by_magic, &l->magic);
 	addr_map_del(&t->by_transit, &l->transit);
 }
@@ -85,10 +90,9 @@ void lease_table_free(struct lease_table *t)
 		return;
 	addr_map_clear(&t->by_magic);
 	addr_map_clear(&t->by_transit);
-	HASH_ITER (by_pair, t->by_pair, l, tmp) {
-		HASH_DELETE(by_pair, t->by_pair, l);
+	lease_index_clear(&t->by_pair);
+	DL_FOREACH_SAFE (t->leases, l, tmp)
 		free(l);
-	}
 	for (int i = 0; i < NETMAP_POOLS; i++)
 		pool_free(t->pools[i]);
 	free(t);
@@ -125,29 +129,32 @@ static uint64_t expiry(uint32_t ttl, uint64_t now)
 static int link_lease(struct lease_table *t, struct lease **out, const struct pair *pair,
 		      const struct c25_addr *magic, const struct c25_addr *transit)
 {
-	struct lease *l = calloc(1, sizeof(*l) + pair->len);
+	size_t size = (sizeof(struct lease) + pair->len + CACHE_LINE - 1) & ~(CACHE_LINE - 1UL);
+	struct lease *l = aligned_alloc(CACHE_LINE, size);
 
 	if (!l)
 		return -ENOMEM;
+	memset(l, 0, size);
+	l->key_len = pair->len;
 	memcpy(l->domain, pair->key, pair->len);
 	memcpy(&l->real, pair->key + pair->len - sizeof(l->real), sizeof(l->real));
 	l->magic = *magic;
 	l->transit = *transit;
 	l->standby = LEASE_NO_PEER;
-	HASH_ADD_KEYPTR(by_pair, t->by_pair, l->domain, pair->len, l);
-	if (!l->by_pair.tbl)
+	if (lease_index_put(&t->by_pair, l))
 		goto no_memory;
 	if (addr_map_put(&t->by_magic, magic, l))
 		goto no_magic;
 	if (addr_map_put(&t->by_transit, transit, l))
 		goto no_transit;
+	DL_APPEND(t->leases, l);
 	*out = l;
 	return 0;
 
 no_transit:
 	addr_map_del(&t->by_magic, magic);
 no_magic:
-	HASH_DELETE(by_pair, t->by_pair, l);
+	lease_index_del(&t->by_pair, l);
 no_memory:
 	free(l);
 	return -ENOMEM;
@@ -180,8 +187,7 @@ static int lend_new(struct lease_table *t, struct lease **out, const struct pair
 	int err;
 
 	/* Looked at before either is lent, as what is given back must rest. */
-	if (HASH_CNT(by_pair, t->by_pair) >= t->max || !pool_can_lend(m, now) ||
-	    !pool_can_lend(x, now))
+	if (t->by_pair.n >= t->max || !pool_can_lend(m, now) || !pool_can_lend(x, now))
 		return -ENOSPC;
 	err = lend_from(m, x, &magic, now);
 	if (err)
@@ -373,7 +379,7 @@ int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), v
 	struct lease *l, *tmp;
 	int err;
 
-	HASH_ITER (by_pair, t->by_pair, l, tmp) {
+	DL_FOREACH_SAFE (t->leases, l, tmp) {
 		err = each(l, ctx);
 		if (err)
 			return err;
@@ -387,8 +393,8 @@ int lease_each_from(struct lease_table *t, struct c25_addr *at, size_t n,
 	struct lease *l = lease_by_magic(t, at), *next;
 	int err = 0;
 
-	for (l = l ? l : t->by_pair; l && n && !err; l = next, n--) {
-		next = l->by_pair.next;
+	for (l = l ? l : t->leases; l && n && !err; l = next, n--) {
+		next = l->next;
 		err = each(l, ctx);
 	}
 	*at = l ? l->magic : (struct c25_addr){ 0 };
@@ -397,7 +403,7 @@ int lease_each_from(struct lease_table *t, struct c25_addr *at, size_t n,
 
 size_t lease_count(const struct lease_table *t)
 {
-	return HASH_CNT(by_pair, t->by_pair);
+	return t->by_pair.n;
 }
 
 uint64_t lease_pool_resting(const struct lease_table *t, enum netmap_pool which, uint64_t now)

@@ -13,8 +13,6 @@
 #include "cleanup.h"
 #include "netmap.h"
 
-#include <uthash.h>
-
 #define LEASE_QUARANTINE (5 * 60) /* seconds an address rests before it is lent again */
 #define LEASE_MIN_TTL    60
 #define LEASE_MAX_TTL    (72 * 3600)
@@ -25,19 +23,22 @@ struct registration; /* registrar.h */
 /* Owned by the table; a pointer is good until lease_end(). Read-only outside lease.c but for
  * the fields named so. */
 struct lease {
-	struct c25_addr magic;
+	struct lease *prev, *next; /* the table's */
 	struct c25_addr transit;
 	struct c25_addr real;
+	uint64_t lent;
+	uint64_t hash; /* the index's */
+	/* Side by side, since each answer looks at these: */
+	struct c25_addr magic;
 	enum c25_lease_state state; /* PENDING or LIVE; set by the controller */
 	uint32_t app;     /* id in c25_apps; set by the controller when the domain moves */
 	uint32_t peer;    /* index in c25_peers of the connector; set by the controller */
 	uint32_t standby; /* of another one whose packets c25_transit accepts; by the controller */
-	uint64_t lent;
+	uint32_t key_len;
 	uint64_t expires;
 	bool restored; /* an earlier run may have told connectors of it that it no longer names */
 	struct registration *registration; /* the registrar's own; NULL: none */
-	UT_hash_handle by_pair;
-	char domain[]; /* lower case, no last dot */
+	char domain[]; /* lower case, no last dot; with `real` behind its NUL it is the key */
 };
 
 struct lease_table;

@@ -32,8 +32,6 @@
 	X(KEPT, kept)                                                                              \
 	X(BEGUN, begun)                                                                            \
 	X(MAPPINGS, mappings)                                                                      \
-	X(FLOW_OUT, flow_out)                                                                      \
-	X(FLOW_IN, flow_in)                                                                        \
 	X(FLOWS, flows)                                                                            \
 	X(NAMES, names)                                                                            \
 	X(DNS_TO, dns_to)                                                                          \
@@ -129,7 +127,7 @@ int maps_flow_each(const struct maps *m,
 /* Summed over CPUs; out[C25_REASON_MAX]. */
 int maps_reasons(const struct maps *m, struct c25_count *out);
 
-/* Entries in use, counted, and the map's size. Not for EVENTS, SOCKS and ANSWERS: -EOPNOTSUPP. */
+/* Entries in use, counted, and the map's size. Not for EVENTS and SOCKS: -EOPNOTSUPP. */
 int maps_fill(const struct maps *m, enum map_id id, uint64_t *used, uint64_t *size);
 
 const char *maps_reason_name(enum c25_reason r); /* "client_out" */

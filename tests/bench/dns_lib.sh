@@ -3,8 +3,9 @@
 #
 #   pod -------- client -------- internet      conn25's forwarder on 10.244.1.1, port 53, and
 #   10.244.1.2   10.244.1.1      192.0.2.53    beside it those it is compared with
-#                  |
-#               connector                      for the leases alone
+#                 |    |
+#      podkernel -+  connector                 its questions to 192.0.2.53 are taken; the connector
+#      10.244.2.2                              is there for the leases alone
 #
 #   podK ------- node K -------- netK          the same with questions sent to 192.0.2.53 itself:
 #   10.244.1.2   10.244.1.1      192.0.2.53    forwarded by the kernel, taken by conn25, or not
@@ -42,7 +43,11 @@ dns_netmap() {
 # conn25 in `client`, with a connector that grants what it asks for.
 dns_client() { # [FLAG...]
 	dns_chain pod client internet
-	host connector
+	host connector podkernel
+	cable podkernel eth0 client kpod0
+	addr podkernel eth0 10.244.2.2/24
+	addr client kpod0 10.244.2.1/24
+	ip -n podkernel route add default via 10.244.2.1
 	cable client eth0 connector eth0
 	cable connector wan0 internet wan0
 	addr client eth0 100.101.0.1/24 fd25::1/64

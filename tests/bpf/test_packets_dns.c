@@ -271,13 +271,13 @@ Test(packets_dns, a_name_with_the_hash_of_another_goes_on)
 {
 	struct c25_name record = { .flags = C25_NAME_EXACT | C25_NAME_WILD };
 	struct message m = message_of("evil.example", 0);
-	uint64_t hash = c25_name_start(COOKIE);
+	uint64_t hash;
 
 	OPEN();
+	sync_names("\"a.example\"");
 	record.len = (uint32_t)dns_name_wire(record.wire, "good.example") - 1;
 	record.wire[record.len] = 0;
-	for (uint32_t i = record.len; i--;)
-		hash = c25_name_step(hash, m.b[12 + i]);
+	hash = dns_name_key(COOKIE, m.b + 12, record.len);
 	put(b.skel->maps.c25_names, &hash, &record);
 	cr_assert_not(taken("evil.example"));
 	cr_assert_not(taken("x.evil.example"));
@@ -380,15 +380,34 @@ Test(packets_dns, a_port_of_a_bridge_refuses_and_an_unnamed_bridge_lets_go)
 	bench_close(&b);
 }
 
+/* The reset that ends the connection on which `p` came. */
+static struct packet reset_of(const struct packet *p)
+{
+	struct packet r = { .src = p->dst,
+			    .dst = p->src,
+			    .proto = IPPROTO_TCP,
+			    .sport = p->dport,
+			    .dport = p->sport,
+			    .tcp = 4,
+			    .seq = p->ack,
+			    .frag = strchr(p->src, ':') ? 0 : 0x4000 };
+
+	memcpy(r.to, p->from, 6);
+	memcpy(r.from, p->to, 6);
+	return r;
+}
+
 Test(packets_dns, without_a_daemon_tcp_goes_on_but_for_configured_names)
 {
 	static const char *const names[] = { "example.org", "example.com" };
 	uint8_t segment[300];
 
 	OPEN();
-	for (int i = 0; i < 4; i++) {
-		struct message m = message_of(names[i / 2], 11);
+	/* Families, then whether the question's length came in a segment before. */
+	for (int i = 0; i < 8; i++) {
+		struct message m = message_of(names[i / 4], 11);
 		struct packet p = question(&m, i % 2);
+		size_t skip = i / 2 % 2 ? 2 : 0;
 		struct outcome o;
 
 		segment[0] = 0;
@@ -401,14 +420,16 @@ Test(packets_dns, without_a_daemon_tcp_goes_on_but_for_configured_names)
 		cr_assert_eq(o.verdict, VERDICT_PASS);
 		expect_bytes(&o, p);
 		p.tcp = 0x18;
-		p.data = segment;
-		p.len = m.len + 2;
+		p.seq = 1001;
+		p.ack = 77;
+		p.data = segment + skip;
+		p.len = m.len + 2 - skip;
 		o = dns_in(p);
-		cr_assert_eq(o.verdict, i < 2 ? VERDICT_PASS : VERDICT_DROP);
-		expect_bytes(&o, p);
+		cr_assert_eq(o.verdict, i < 4 ? VERDICT_PASS : VERDICT_REDIRECT);
+		expect_bytes(&o, i < 4 ? p : reset_of(&p));
 	}
-	expect_reason(&b, DNS_TCP_OTHER, 6);
-	expect_reason(&b, DNS_CLOSED, 2);
+	expect_reason(&b, DNS_TCP_OTHER, 12);
+	expect_reason(&b, DNS_REFUSED, 4);
 	bench_close(&b);
 }
 

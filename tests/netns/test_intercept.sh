@@ -191,7 +191,12 @@ check_eq "without EDNS" REFUSED "$(status n1.example.net A +noedns)"
 check_eq "a leased name goes on being answered" "$magic4" "$(short example.com A)"
 check_eq "beyond its time as well, for a while" "$brief" "$(short brief.example.net A)"
 check_eq "with a name of odd length" REFUSED "$(status oddly.example.net A)"
-check_eq "a configured name over TCP has no answer" '' "$(status example.com A +tcp)"
+tcp_refused() { # SERVER
+	out=$(dns=$1 ask n1.example.net A +tcp +time=5 2>&1)
+	printf '%s' "$out" | grep -qE 'connection reset|end of file' && ! [[ $out == *'timed out'* ]]
+}
+check "over TCP its connection is reset" tcp_refused 192.0.2.53
+check "over TCP and IPv6 too" tcp_refused 2001:db8:2::53
 check_match "traffic to its address goes on" 'at 198\.51\.100\.200' \
 	"$(in_ns pod curl -sS --max-time 5 -H 'Host: example.com' "http://$magic4/")"
 start_client

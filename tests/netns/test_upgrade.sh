@@ -66,15 +66,16 @@ for node in client connector; do
 done
 
 # This one takes over, then the one before again, then this one.
-swap() { # BINARY CLAIM
-	local node before
+swap() { # BINARY STOP-FIRST CLAIM
+	local node progs pinned
 	CONN25=$1
 	for node in connector client; do
-		before="$(programs "$node") $(links "$node")"
+		progs=$(programs "$node") pinned=$(links "$node")
 		[ -z "${2:-}" ] || conn25_stop "$node"
 		conn25_start "$node"
 		check_eq "$node: $3, every program was swapped" 0 \
-			"$(programs "$node" | grep -cxF "$(echo "${before% *}")")"
+			"$(programs "$node" | grep -cxF "$progs")"
+		check_eq "$node: $3, every link stayed" "$pinned" "$(links "$node")"
 		check_match "$node: $3, in place" 'taken over' "$(cat "$dir/$node.log")"
 	done
 	check_eq "$3: the name keeps its address" "${magic[0]}" "$(lookup client n1.example.net A)"

@@ -134,7 +134,7 @@ demo: deps ## three hosts in namespaces, one page fetched through a connector, e
 check: deps ## every test, from nothing
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BUILD)/san/conn25 check-binaries
 	$(Q)CONN25=$(BUILD)/conn25 CONN25_SAN=$(BUILD)/san/conn25 \
-	  tests/run.sh $(UNIT_BIN) $(BPFT_BIN) $(NETNS_TESTS)
+	  tests/run.sh $(UNIT_BIN) tests/fuzz/replay.sh $(BPFT_BIN) $(NETNS_TESTS)
 
 .PHONY: check-binaries
 check-binaries: $(UNIT_BIN) $(BPFT_BIN)

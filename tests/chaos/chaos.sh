@@ -242,7 +242,7 @@ echo "# streams: $(total tcp 2) opened, $(total tcp 3) broken ($(count broken cu
 echo "# names: $(total names 2) asked, $(total names 3) failed, $(total names 4) took over 1 s," \
 	"the slowest $(total names 5) ms"
 # By flow, or what came at once: how many, from when to when, and what was done last before.
-grep unexplained "$dir/events" | sort -k1,1 -k4,4 -k3,3n | awk '
+grep -v "^late" "$dir/events" | grep unexplained | sort -k1,1 -k4,4 -k3,3n | awk '
 	function say() { if (n) print "# " kind, what, via, why ": " n ", from " first " to " last " " after }
 	{
 		name = $1 == "lost" || $1 == "broken" ? $4 : "names"

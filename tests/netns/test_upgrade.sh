@@ -55,14 +55,17 @@ start_fails() {
 	check_eq "$node: the maps pinned are the old ones" "$maps" "$(ls "/sys/fs/bpf/$node/maps")"
 }
 
-# Programs that the kernel refuses: without their license they may not call what they call.
-LC_ALL=C sed 's|Dual BSD/GPL|None at all.|' "$new" >"$dir/broken"
+# Programs that the kernel refuses: without their license they may not call what they call. Of
+# this one, or where the pins are not for it to read, of the one that made them.
+own=$new
+[ "$fits" = yes ] || own=$old
+LC_ALL=C sed 's|Dual BSD/GPL|None at all.|' "$own" >"$dir/broken"
 chmod +x "$dir/broken"
 conn25_stop client
 conn25_stop connector
 for node in client connector; do
 	start_fails "$dir/broken" "$node" 'refused the BPF programs'
-	start_fails "$new" "$node" '--max-mappings 65536, or .*detach --pin /sys/fs/bpf/'"$node" --max-mappings 1000
+	start_fails "$own" "$node" '--max-mappings 65536, or .*detach --pin /sys/fs/bpf/'"$node" --max-mappings 1000
 done
 
 # This one takes over, then the one before again, then this one.
@@ -110,8 +113,7 @@ bpftool map update pinned "$meta" key 0 0 0 0 value hex 63 ${value#?? }
 start_fails "$new" client 'of layout 99, .*this one has layout.*detach --pin /sys/fs/bpf/client'
 # shellcheck disable=SC2086 # bytes
 bpftool map update pinned "$meta" key 0 0 0 0 value hex $value
-CONN25=$new
-[ "$fits" = yes ] || CONN25=$old
+CONN25=$own
 conn25_start client
 
 sleep 1 # of traffic after

@@ -560,8 +560,12 @@ static __noinline long c25_flow_make(struct __sk_buff *skb, const struct c25_pkt
 	__sync_fetch_and_add(held, 1);
 	f->state = C25_FLOW_NEW;
 	entered = c25_flow_enter(f, pr.slot);
-	if (entered == pr.slot + 1)
+	if (entered == pr.slot + 1) {
+		/* Whoever ended it before it was in the index did not find it there. */
+		if (!c25_flow_lives(f))
+			c25_index_del(&f->out, C25_OUT, pr.slot);
 		return pr.slot;
+	}
 
 	c25_index_del(&f->in, C25_BACK, pr.slot);
 	__sync_fetch_and_add(held, -1);

@@ -33,7 +33,7 @@ SKEL      := $(BUILD)/conn25.skel.h
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: bench-packets bench-dns soak-dns all help deps demo check unit bpf-tests netns lint format vmlinux install clean
+.PHONY: bench-packets bench-dns soak-dns all help deps demo check check-kernels unit bpf-tests netns lint format vmlinux install clean
 
 all: $(BUILD)/conn25 ## build the program
 
@@ -139,11 +139,21 @@ check: deps ## every test, from nothing
 .PHONY: check-binaries
 check-binaries: $(UNIT_BIN) $(BPFT_BIN)
 
+$(BUILD)/kernels/verified: tests/kernels/verified.c $(BUILD)/libconn25.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $< -o $@ $(LDLIBS_ALL)
+
+# KERNELS="6.1 6.12 running" by default.
+check-kernels: ## packet and network tests on Linux 6.1, 6.12 and this one, booted in QEMU; root
+	$(Q)tests/deps.sh kernels
+	$(Q)$(MAKE) --no-print-directory -j2 all $(BUILD)/san/conn25 check-binaries $(BUILD)/kernels/verified
+	$(Q)tests/kernels/check.sh $(BUILD) $(BPFT_BIN) $(NETNS_TESTS)
+
 format: ## clang-format decides
-	clang-format -i $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
+	clang-format -i $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch] tests/kernels/*.c)
 
 lint: all ## formatting, clang-tidy, shell scripts, manifests
-	clang-format --dry-run -Werror $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch])
+	clang-format --dry-run -Werror $(wildcard user/*.[ch] bpf/*.[ch] include/*.h tests/unit/*.[ch] tests/bpf/*.[ch] tests/kernels/*.c)
 	clang-tidy --quiet $(USER_SRC) -- -std=gnu11 $(CPPFLAGS_ALL)
 	shellcheck -x $(wildcard tests/*.sh tests/*/*.sh) .ci/run
 	CONN25=$(BUILD)/conn25 tests/run.sh tests/lint/manifests.sh

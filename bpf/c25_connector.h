@@ -44,54 +44,44 @@ static __noinline int c25_flow_confirm(struct c25_flow *f, __u32 slot)
 {
 	struct c25_mapping *m = c25_flow_mapping(f);
 
-	if (m && c25_addr_eq(&m->real, &f->in.src))
+	if (m && c25_addr_eq(&m->real, &f->in.src)) {
+		m->last_seen = f->last_seen;
 		return 1;
+	}
 	c25_flow_end(f, slot);
 	return 0;
 }
 
-/* A new flow under the mapping `m` for a packet that goes out by `oif`: its slot plus 1. 0: the
- * reason is in `e`. */
-__noinline __u32 c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
-				struct c25_mapping *m, __u32 oif, struct c25_icmp *e)
+/* A new flow for a packet that goes out by `oif`. Returns its slot, or the reason, negative. */
+__noinline long c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p, __u32 oif,
+			       __u32 peer)
 {
-	struct c25_birth b = { 0 };
-	struct c25_dev *dev;
-	struct c25_flow *f;
+	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
+	struct c25_flow *f = c25_unborn();
 	__u32 slot;
+	long made;
 
-	if (!p || !m || !e)
-		return 0;
-	dev = bpf_map_lookup_elem(&c25_devs, &oif);
-	e->reason = C25_REASON_NOT_UPLINK;
-	if (!dev || !(dev->flags & C25_DEV_UPLINK))
-		return 0;
-	c25_addr_copy(&b.uplink_addr, c25_pick(p->v6, &dev->addr4, &dev->addr6));
-	e->reason = C25_REASON_NO_UPLINK_ADDR;
-	if (c25_addr_none(&b.uplink_addr))
-		return 0;
-	c25_addr_copy(&b.real, &m->real);
-	b.uplink = oif;
-	b.peer = e->peer;
-	b.app = m->app;
-	slot = c25_flow_make(skb, p, &b) - 1;
-	e->reason = b.reason;
+	if (!p || !f || !dev || !(dev->flags & C25_DEV_UPLINK))
+		return -C25_REASON_NOT_UPLINK;
+	c25_addr_copy(&f->in.dst, c25_pick(p->v6, &dev->addr4, &dev->addr6));
+	if (c25_addr_none(&f->in.dst))
+		return -C25_REASON_NO_UPLINK_ADDR;
+	f->uplink = oif;
+	f->peer = peer;
+	made = c25_flow_make(skb, p, f);
+	if (made < 0)
+		return made;
+	slot = made;
 	f = bpf_map_lookup_elem(&c25_flows, &slot);
 	if (!f)
-		return 0;
-	if (!c25_flow_confirm(f, slot)) {
-		c25_icmp_filtered(e, p->v6);
-		e->reason = C25_REASON_NO_MAPPING;
-		return 0;
-	}
-	m->last_seen = f->last_seen;
-	return slot + 1;
+		return -C25_REASON_INTERNAL;
+	return c25_flow_confirm(f, slot) ? made : -C25_REASON_NO_MAPPING;
 }
 
-/* On to the real address; `f` or `m` is given, and the peer it is for. */
+/* On to the real address: of a flow, or one unborn, of this peer. */
 static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
-					     struct c25_flow *f, struct c25_mapping *m, __u32 peer)
+					     struct c25_flow *f, __u32 peer)
 {
 	struct c25_icmp e = { .peer = peer };
 	__u32 bytes = skb->len - l2;
@@ -103,7 +93,8 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 		e.reason = C25_REASON_TTL;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	way = f ? c25_way_again(skb, l2, p, &f->in.src) : c25_way_new(skb, l2, p, &m->real);
+	way = f->uplink ? c25_way_again(skb, l2, p, &f->in.src) :
+			  c25_way_new(skb, l2, p, &f->in.src);
 	if (!way)
 		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
@@ -117,11 +108,19 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 								      C25_REASON_NO_ROUTE;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	if (!f) {
-		slot = c25_flow_start(skb, p, m, way->ifindex, &e) - 1;
+	if (!f->uplink) {
+		long made = c25_flow_start(skb, p, way->ifindex, peer);
+
+		if (made == -C25_REASON_NO_MAPPING)
+			c25_icmp_filtered(&e, p->v6);
+		if (made < 0) {
+			e.reason = -made;
+			return c25_refuse_peer(skb, l2, p, o, &e);
+		}
+		slot = made;
 		f = bpf_map_lookup_elem(&c25_flows, &slot);
 		if (!f)
-			return c25_refuse_peer(skb, l2, p, o, &e);
+			return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	} else if (f->uplink != way->ifindex) {
 		c25_flow_revoke(f);
 		/* Established connections do not believe errors. */
@@ -252,7 +251,9 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	__u32 ports, slot;
 	long verdict;
 
-	if (p->frag && o && !c25_load_addrs(skb, l2, p)) {
+	if (!o)
+		return c25_pass(skb, l2, C25_REASON_PASS);
+	if (p->frag && !c25_load_addrs(skb, l2, p)) {
 		verdict = c25_frag_back(skb, l2, p, o);
 		if (verdict != C25_FRAG_GO_ON)
 			return verdict;
@@ -261,7 +262,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 		return c25_connector_error_back(skb, l2, p);
 	if (!c25_could_be_reply(p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
+	if (skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	f = c25_index_near(&p->t, C25_BACK, &slot);
 	/* Also of a flow that was revoked: the host answers that nobody is there. */

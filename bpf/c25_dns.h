@@ -82,9 +82,12 @@ static __always_inline int c25_dns_udp(struct __sk_buff *skb, const __u32 l2, st
 	long err;
 
 	sk = bpf_map_lookup_elem(&c25_socks, &key);
-	alive = !!sk;
-	if (sk)
+	alive = 0;
+	/* Released first: or clang asks twice, and the verifier once too often. */
+	if (sk) {
 		bpf_sk_release(sk);
+		alive = 1;
+	}
 	if (!c25_is_marked(skb)) {
 		verdict = c25_dns_answer(skb, l2, p, len << 16 | keep, alive);
 		if (verdict)

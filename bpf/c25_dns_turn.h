@@ -177,7 +177,8 @@ __noinline int c25_turn_heads(struct __sk_buff *skb, __u32 l2, __u32 len, __u32 
 	if (l2)
 		head = q->head;
 	asm volatile("" : "+r"(size), "+r"(head));
-	if (size < 1 || size > DNS_HEADS || bpf_skb_load_bytes(skb, 0, head, size))
+	/* Before 6.8 verifiers learn nothing from a comparison with zero. */
+	if (size < DNS_HEADER || size > DNS_HEADS || bpf_skb_load_bytes(skb, 0, head, size))
 		return -1;
 	now = keep + q->tail_len;
 	if (l2)
@@ -203,7 +204,8 @@ __noinline int c25_turn_tail(struct __sk_buff *skb, __u32 at)
 	asm volatile("" : "+r"(size));
 	if (size > sizeof(q->tail) || bpf_skb_change_tail(skb, at + size, 0))
 		return -1;
-	return size && bpf_skb_store_bytes(skb, at, q->tail, size, 0);
+	/* No tail is shorter than an OPT record. */
+	return size > 10 && bpf_skb_store_bytes(skb, at, q->tail, size, 0);
 }
 
 /* Whether it can be turned at all: nothing between its headers, nothing long behind its question. */

@@ -64,29 +64,42 @@ static __always_inline long c25_quote_ip(struct __sk_buff *skb, const struct c25
 	return 0;
 }
 
-/* NULL: no header that could be translated is quoted. The next call on this CPU uses it again. */
-static __noinline struct c25_quote *c25_quote_load(struct __sk_buff *skb, const struct c25_pkt *p)
+static __always_inline struct c25_quote *c25_quote_room(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_quotes, &zero);
+}
+
+static __noinline long c25_quote_read(struct __sk_buff *skb, const struct c25_pkt *p)
 {
 	__u8 h[40] __attribute__((aligned(8))) = { 0 };
-	__u32 zero = 0, echo, ports;
-	struct c25_quote *q = bpf_map_lookup_elem(&c25_quotes, &zero);
+	struct c25_quote *q = c25_quote_room();
+	__u32 echo, ports;
 
 	if (!q)
-		return NULL;
+		return -1;
 	__builtin_memset(q, 0, sizeof(*q));
 	if (c25_quote_ip(skb, p, q, h))
-		return NULL;
+		return -1;
 	echo = q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6;
 	ports = q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP;
 	/* Other protocols may be shorter. */
 	if ((echo || ports) && bpf_skb_load_bytes(skb, q->l4, h, 8))
-		return NULL;
+		return -1;
 	if (echo)
 		q->t.sport = *(c25_u16 *)(h + 4);
 	else if (ports)
 		*c25_words32(&q->t.sport) = *(c25_u32 *)h;
 	c25_tuple_copy(&q->n, &q->t);
-	return q;
+	return 0;
+}
+
+/* NULL: no header that could be translated is quoted. The next call on this CPU uses it again. */
+static __always_inline struct c25_quote *c25_quote_load(struct __sk_buff *skb,
+							const struct c25_pkt *p)
+{
+	return c25_quote_read(skb, p) ? NULL : c25_quote_room();
 }
 
 static __always_inline __u64 c25_diff16(__u16 old, __u16 new)

@@ -447,23 +447,39 @@ static __always_inline __u32 c25_port_hash(const struct c25_tuple *t)
 	return h >> 32;
 }
 
-/* What a new flow is made from. */
-struct c25_birth {
-	struct c25_addr real __attribute__((aligned(8)));
-	struct c25_addr uplink_addr;
-	__u32 uplink;
-	__u32 peer;
-	__u32 app;
-	__u32 reason; /* out: why there is none */
-};
+/* What a new flow is made from has the form of one: where to and from, whose, and by which uplink. */
+static __always_inline struct c25_flow *c25_unborn(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_scratch, &zero);
+}
+
+/* Where a flow's first packet is to go, in the form of a flow: it has no uplink yet. 0: the peer
+ * has no mapping of that address. */
+static __always_inline int c25_flow_conceive(const struct c25_pkt *p, __u32 peer)
+{
+	struct c25_mapping *m = c25_mapping_of(p, peer);
+	struct c25_flow *f;
+
+	if (!m)
+		return 0;
+	f = c25_unborn();
+	if (!f)
+		return 0;
+	f->uplink = 0;
+	f->app = m->app;
+	c25_addr_copy(&f->in.src, &m->real);
+	return 1;
+}
 
 static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_tuple *t,
-					  const struct c25_birth *b, __u64 now)
+					  const struct c25_flow *b, __u64 now)
 {
 	__builtin_memset(f, 0, sizeof(*f));
 	c25_tuple_copy(&f->out, t);
-	c25_addr_copy(&f->in.src, &b->real);
-	c25_addr_copy(&f->in.dst, &b->uplink_addr);
+	c25_addr_copy(&f->in.src, &b->in.src);
+	c25_addr_copy(&f->in.dst, &b->in.dst);
 	f->in.sport = t->dport;
 	f->in.proto = t->proto;
 	f->peer = b->peer;
@@ -497,12 +513,15 @@ static __always_inline __u32 c25_flow_enter(struct c25_flow *f, __u64 slot)
 }
 
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile: its slot plus 1. 0: see
- * b->reason. A slot that was never in the index is free at once, or refused flows would fill the
- * table; any other goes through ENDED.
+ * Makes a flow, or finds the one that another CPU made meanwhile. Returns its slot, or the
+ * reason, negative. A slot that was never in the index is free at once, or refused flows would fill
+ * the table; any other goes through ENDED.
+ *
+ * It returns no pointer: of a NULL that a function returned, verifiers before 6.17 believe without
+ * CAP_PERFMON that the caller may have used it.
  */
-static __noinline __u32 c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
-				      struct c25_birth *b)
+static __noinline long c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
+				     const struct c25_flow *b)
 {
 	struct c25_probe pr = { .skb = skb };
 	struct c25_tick *tick = c25_clock();
@@ -511,16 +530,14 @@ static __noinline __u32 c25_flow_make(struct __sk_buff *skb, const struct c25_pk
 
 	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
-		return 0;
-	b->reason = C25_REASON_QUOTA;
+		return -C25_REASON_INTERNAL;
 	if (*held >= c25_peer_quota)
-		return 0;
-	b->reason = C25_REASON_TABLE_FULL;
+		return -C25_REASON_QUOTA;
 	if (c25_slot_take(&pr.slot))
-		return 0;
+		return -C25_REASON_TABLE_FULL;
 	f = bpf_map_lookup_elem(&c25_flows, &pr.slot);
 	if (!f)
-		return 0;
+		return -C25_REASON_TABLE_FULL;
 	c25_flow_fill(f, &p->t, b, tick->now);
 
 	pr.start = c25_port_hash(&p->t);
@@ -533,25 +550,27 @@ static __noinline __u32 c25_flow_make(struct __sk_buff *skb, const struct c25_pk
 	}
 	if (!pr.found && p->t.proto == IPPROTO_TCP)
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
-	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
 		if (pr.shown)
 			f->state = C25_FLOW_ENDED;
 		else
 			c25_slot_put(tick, f, pr.slot);
-		return 0;
+		return pr.taken ? -C25_REASON_AMBIGUOUS : -C25_REASON_NO_PORT;
 	}
 	__sync_fetch_and_add(held, 1);
 	f->state = C25_FLOW_NEW;
 	entered = c25_flow_enter(f, pr.slot);
-	if (entered == pr.slot + 1)
-		return entered;
+	if (entered == pr.slot + 1) {
+		/* Whoever ended it before it was in the index did not find it there. */
+		if (!c25_flow_lives(f))
+			c25_index_del(&f->out, C25_OUT, pr.slot);
+		return pr.slot;
+	}
 
 	c25_index_del(&f->in, C25_BACK, pr.slot);
 	__sync_fetch_and_add(held, -1);
 	f->state = C25_FLOW_ENDED;
-	b->reason = C25_REASON_TABLE_FULL;
-	return entered;
+	return entered ? (long)entered - 1 : -C25_REASON_TABLE_FULL;
 }
 
 struct c25_revocation {

@@ -48,34 +48,46 @@ static __always_inline __u32 c25_frag_header(struct __sk_buff *skb, __u32 l2)
 	return 0;
 }
 
-/* The key of a fragment whose addresses are loaded; the next call on this CPU uses it again. */
-static __noinline struct c25_frag_work *c25_frag_load(struct __sk_buff *skb, __u32 l2,
-						      const struct c25_pkt *p, __u32 kind)
+static __always_inline struct c25_frag_work *c25_frag_room(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&c25_frag_works, &zero);
+}
+
+static __noinline long c25_frag_read(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
+				     __u32 kind)
 {
 	struct c25_tick *tick = c25_clock();
-	struct c25_frag_work *w;
-	__u32 zero = 0, id = 0;
+	struct c25_frag_work *w = c25_frag_room();
+	__u32 id = 0;
 
-	w = bpf_map_lookup_elem(&c25_frag_works, &zero);
 	if (!w || !tick)
-		return NULL;
+		return -1;
 	__builtin_memset(w, 0, sizeof(*w));
 	w->now = tick->now;
 	if (p->v6) {
 		w->at = c25_frag_header(skb, l2) + 4;
 		if (bpf_skb_load_bytes(skb, w->at, &id, 4))
-			return NULL;
+			return -1;
 	} else {
 		w->at = l2 + 4;
 		if (bpf_skb_load_bytes(skb, w->at, &id, 2))
-			return NULL;
+			return -1;
 		w->key.proto = p->t.proto;
 	}
 	w->key.id = id;
 	w->key.kind = kind;
 	c25_addr_copy(&w->key.src, &p->t.src);
 	c25_addr_copy(&w->key.dst, &p->t.dst);
-	return w;
+	return 0;
+}
+
+/* The key of a fragment whose addresses are loaded; the next call on this CPU uses it again. */
+static __always_inline struct c25_frag_work *c25_frag_load(struct __sk_buff *skb, __u32 l2,
+							   const struct c25_pkt *p, __u32 kind)
+{
+	return c25_frag_read(skb, l2, p, kind) ? NULL : c25_frag_room();
 }
 
 static __always_inline struct c25_frag_entry *c25_frag_find(const struct c25_frag_work *w,
@@ -155,10 +167,9 @@ __noinline long c25_frag_first_out(struct __sk_buff *skb, __u32 l2, const struct
 }
 
 /* The flow that the first fragment was of, if it lives; `way`: the flow's, in this direction. */
-static __always_inline struct c25_flow *c25_frag_flow(const struct c25_frag_entry *e,
-						      const struct c25_pkt *p, const int dir)
+static __always_inline struct c25_flow *c25_frag_flow(__u32 slot, const struct c25_pkt *p,
+						      const int dir)
 {
-	__u32 slot = e->slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
 	const struct c25_tuple *t;
 
@@ -168,50 +179,47 @@ static __always_inline struct c25_flow *c25_frag_flow(const struct c25_frag_entr
 	return c25_addr_eq(&t->src, &p->t.src) && c25_addr_eq(&t->dst, &p->t.dst) ? f : NULL;
 }
 
-/* A later fragment's way out: as the flow `f` goes, or else the mapping. Returns the reason where
- * there is none; else PASS. */
-static __always_inline __u32 c25_frag_route(struct __sk_buff *skb, __u32 l2,
-					    const struct c25_pkt *p, const struct c25_flow *f,
-					    const struct c25_addr *real, struct c25_way **out,
-					    const struct c25_addr **home)
+/* A later fragment's way out: as the flow `f` goes; one unborn learns its address here. Returns the
+ * reason where there is none; else PASS. */
+static __always_inline __u32 c25_frag_route(const struct c25_pkt *p, struct c25_flow *f,
+					    const struct c25_way *way)
 {
-	struct c25_way *way;
 	struct c25_dev *dev;
-	__u32 ifindex;
+	__u32 ifindex = way->ifindex;
 
-	if (p->ttl <= 1)
-		return C25_REASON_TTL;
-	way = c25_way_new(skb, l2, p, real);
-	if (!way)
-		return C25_REASON_INTERNAL;
-	*out = way;
 	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return C25_REASON_TOO_BIG;
 	if (!c25_way_leads(way))
 		return C25_REASON_NO_ROUTE;
-	ifindex = way->ifindex;
-	if (f) {
-		*home = &f->in.dst;
+	if (f->uplink)
 		return f->uplink == ifindex ? C25_REASON_PASS : C25_REASON_REROUTED;
-	}
 	dev = bpf_map_lookup_elem(&c25_devs, &ifindex);
 	if (!dev || !(dev->flags & C25_DEV_UPLINK))
 		return C25_REASON_NOT_UPLINK;
-	*home = c25_pick(p->v6, &dev->addr4, &dev->addr6);
-	return c25_addr_none(*home) ? C25_REASON_NO_UPLINK_ADDR : C25_REASON_PASS;
+	c25_addr_copy(&f->in.dst, c25_pick(p->v6, &dev->addr4, &dev->addr6));
+	return c25_addr_none(&f->in.dst) ? C25_REASON_NO_UPLINK_ADDR : C25_REASON_PASS;
+}
+
+/* Of a fragment that went out by its mapping alone. */
+static __noinline void c25_frag_count(const struct c25_pkt *p, __u32 peer, __u32 bytes)
+{
+	struct c25_mapping *m = c25_mapping_of(p, peer);
+
+	if (!m)
+		return;
+	__sync_fetch_and_add(&m->packets, 1);
+	__sync_fetch_and_add(&m->bytes, bytes);
 }
 
 /* A peer's later fragment to a transit address. */
 __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
 				  __u32 peer)
 {
-	__u32 bytes = skb->len - l2, reason;
-	const struct c25_addr *home = NULL;
-	struct c25_mapping *m = NULL;
+	__u32 bytes = skb->len - l2, reason, known = 0;
+	struct c25_flow *f = NULL;
 	struct c25_frag_entry *e;
 	struct c25_frag_work *w;
-	struct c25_flow *f = NULL;
-	struct c25_way *way = NULL;
+	struct c25_way *way;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -219,33 +227,41 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 	if (!w)
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	e = c25_frag_find(w, &w->key, p->v6);
-	if (e && e->state == C25_FRAG_FLOW) {
-		f = c25_frag_flow(e, p, C25_OUT);
+	if (e) {
+		known = 1 + (e->state == C25_FRAG_FLOW);
+		w->e.id = e->id;
+		w->e.slot = e->slot;
+	}
+	if (known == 2) {
+		f = c25_frag_flow(w->e.slot, p, C25_OUT);
 		if (!f)
 			return c25_drop(skb, l2, p, C25_REASON_FRAGMENT);
 	} else {
-		m = c25_mapping_of(p, peer);
-		if (!m)
+		if (!c25_flow_conceive(p, peer))
 			return c25_drop(skb, l2, p, C25_REASON_NO_MAPPING);
+		f = c25_unborn();
+		if (!f)
+			return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	}
-	reason = c25_frag_route(skb, l2, p, f, f ? &f->in.src : &m->real, &way, &home);
-	if (reason != C25_REASON_PASS || !way)
+	if (p->ttl <= 1)
+		return c25_drop(skb, l2, p, C25_REASON_TTL);
+	way = c25_way_new(skb, l2, p, &f->in.src);
+	if (!way)
+		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
+	reason = c25_frag_route(p, f, way);
+	if (reason != C25_REASON_PASS)
 		return c25_drop(skb, l2, p, reason);
-	if (e) {
-		w->e.id = e->id;
-	} else {
-		c25_frag_name(w, home, f ? &f->in.src : &m->real, p->v6);
+	if (!known) {
+		c25_frag_name(w, &f->in.dst, &f->in.src, p->v6);
 		c25_frag_put(w, C25_FRAG_EARLY, 0);
 	}
-	if (c25_nat_addrs(skb, l2, p, home, f ? &f->in.src : &m->real) ||
+	if (c25_nat_addrs(skb, l2, p, &f->in.dst, &f->in.src) ||
 	    c25_frag_write_id(skb, l2, w, w->e.id, p->v6))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
-	if (f) {
+	if (f->uplink)
 		c25_flow_touch(f, p, C25_OUT, bytes);
-	} else {
-		__sync_fetch_and_add(&m->packets, 1);
-		__sync_fetch_and_add(&m->bytes, bytes);
-	}
+	else
+		c25_frag_count(p, peer, bytes);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
 	return c25_to_uplink(skb, l2, way);
 }
@@ -260,9 +276,9 @@ static __noinline void c25_early_keep(struct __sk_buff *skb, const struct c25_fr
 		return;
 	slot = __sync_fetch_and_add(&c->next, 1) % C25_EARLY_SLOTS;
 	c = bpf_map_lookup_elem(&c25_early, &slot);
-	asm volatile("" : "+r"(len));
-	if (!c || len < 1 || len > C25_EARLY_LEN)
+	if (!c || len > C25_EARLY_LEN)
 		return;
+	len = c25_length(len, C25_EARLY_LEN - 1);
 	__sync_fetch_and_add(&c->seq, 1);
 	c->len = 0;
 	c->key = *key;
@@ -293,9 +309,9 @@ static long c25_early_release(__u32 slot, struct c25_release *r)
 		return 1;
 	seq = c->seq;
 	len = c->len;
-	asm volatile("" : "+r"(len));
-	if (len < 1 || len > C25_EARLY_LEN || seq & 1 || !c25_frag_key_eq(&c->key, r->key))
+	if (!len || len > C25_EARLY_LEN || seq & 1 || !c25_frag_key_eq(&c->key, r->key))
 		return 0;
+	len = c25_length(len, C25_EARLY_LEN - 1);
 	if (bpf_skb_change_tail(r->skb, len, 0) ||
 	    bpf_skb_store_bytes(r->skb, 0, c->frame, len, BPF_F_RECOMPUTE_CSUM) || c->seq != seq)
 		return 0;
@@ -377,7 +393,7 @@ __noinline int c25_frag_back(struct __sk_buff *skb, __u32 l2, struct c25_pkt *p,
 			c25_early_keep(skb, &w->key);
 		return c25_pass(skb, l2, C25_REASON_FRAGMENT_EARLY);
 	}
-	f = c25_frag_flow(e, p, C25_BACK);
+	f = c25_frag_flow(e->slot, p, C25_BACK);
 	if (!f)
 		return c25_drop(skb, l2, p, C25_REASON_FRAGMENT);
 	return c25_frag_later_back(skb, l2, p, o, f);

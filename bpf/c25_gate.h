@@ -71,7 +71,7 @@ static __always_inline int c25_gate_out(struct __sk_buff *skb, const __u32 l2)
 
 static __always_inline int c25_is_behind_peer(const struct c25_net *src)
 {
-	return src && (src->kind == C25_NET_NODE || src->kind == C25_NET_PODS);
+	return src->kind == C25_NET_NODE || src->kind == C25_NET_PODS;
 }
 
 /* In to a node's own address, from the peer that `src` says. */
@@ -91,12 +91,11 @@ static __always_inline int c25_gate_self(struct __sk_buff *skb, const __u32 l2,
 	return c25_pass(skb, l2, C25_REASON_OVERLAY_IN);
 }
 
-/* To a transit address, of no flow; its mapping, if there is one, is `found`. With a mapping in `m`
- * it may start one; else it is done. */
+/* To a transit address, of no flow; where it is mapped, one was conceived. With that in `f` it may
+ * start it; else it is done. */
 static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 					  const struct c25_pkt *p, const struct c25_overlay *o,
-					  __u32 peer, struct c25_mapping *found,
-					  struct c25_mapping **m)
+					  __u32 peer, int mapped, struct c25_flow **f)
 {
 	struct c25_icmp e = { .reason = C25_REASON_NO_MAPPING, .peer = peer };
 	__u32 reason;
@@ -105,7 +104,7 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 		return c25_connector_error_out(skb, l2, p, peer);
 	if (p->frag == C25_FRAG_LATER && p->t.proto != IPPROTO_AH)
 		return c25_frag_later_out(skb, l2, p, peer);
-	if (!found) {
+	if (!mapped) {
 		c25_icmp_filtered(&e, p->v6);
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
@@ -117,8 +116,8 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 		e.reason = reason;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	*m = found;
-	return TC_ACT_UNSPEC;
+	*f = c25_unborn();
+	return TC_ACT_SHOT;
 }
 
 static __always_inline int c25_is_self(const struct c25_pkt *p, const struct c25_overlay *o)
@@ -129,37 +128,38 @@ static __always_inline int c25_is_self(const struct c25_pkt *p, const struct c25
 /* In from a source that is no transit address of ours, and of no flow. */
 static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 l2,
 					     const struct c25_pkt *p, const struct c25_overlay *o,
-					     const struct c25_addr *outer, struct c25_mapping **m,
+					     const struct c25_addr *outer, struct c25_flow **f,
 					     __u32 *peer)
 {
-	struct c25_net *src = c25_net_of(&p->t.src), *dst = NULL;
-	struct c25_mapping *found = NULL;
+	const struct c25_net src = c25_net_at(&p->t.src);
+	struct c25_net dst = { 0 };
+	int mapped = 0;
 
 	if (c25_client && c25_is_error(p)) {
-		if (src && src->kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
+		if (src.kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
 			c25_count(skb, l2, C25_REASON_UNMAPPED_HELD);
 			return TC_ACT_SHOT;
 		}
 		if (!c25_client_error_in(skb, p, outer))
 			return c25_pass(skb, l2, C25_REASON_CLIENT_BACK);
 	}
-	if (c25_connector && c25_is_behind_peer(src))
-		found = c25_mapping_of(p, src->peer);
+	if (c25_connector && c25_is_behind_peer(&src))
+		mapped = c25_flow_conceive(p, src.peer);
 	/* What is mapped needs no other proof: a pool that was taken out lends no more, but what
 	 * its peers have mapped goes on. */
-	if (!found)
-		dst = c25_net_of(&p->t.dst);
-	if (found ? c25_is_self(p, o) : dst && dst->kind == C25_NET_SELF)
-		return c25_gate_self(skb, l2, p, src, outer);
-	if (c25_connector && (found || (dst && dst->kind == C25_NET_TRANSIT))) {
-		if (!c25_is_behind_peer(src))
+	if (!mapped)
+		dst = c25_net_at(&p->t.dst);
+	if (mapped ? c25_is_self(p, o) : dst.kind == C25_NET_SELF)
+		return c25_gate_self(skb, l2, p, &src, outer);
+	if (c25_connector && (mapped || dst.kind == C25_NET_TRANSIT)) {
+		if (!c25_is_behind_peer(&src))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
-		if (!c25_is_peer(src->peer, outer))
+		if (!c25_is_peer(src.peer, outer))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_OUTER);
-		*peer = src->peer;
-		return c25_gate_first(skb, l2, p, o, src->peer, found, m);
+		*peer = src.peer;
+		return c25_gate_first(skb, l2, p, o, src.peer, mapped, f);
 	}
-	if (src && src->kind == C25_NET_TRANSIT)
+	if (src.kind == C25_NET_TRANSIT)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TRANSIT);
 	return c25_stray(skb, l2);
 }
@@ -168,7 +168,6 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 {
 	struct c25_addr outer __attribute__((aligned(8))) = { 0 };
 	struct c25_transit *t = NULL;
-	struct c25_mapping *m = NULL;
 	struct c25_flow *f = NULL;
 	struct c25_overlay *o;
 	struct c25_pkt p;
@@ -200,8 +199,8 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 	if (c25_connector)
 		f = c25_connector_flow(&p);
 	if (!f) {
-		verdict = c25_gate_in_other(skb, l2, &p, o, &outer, &m, &peer);
-		if (!m)
+		verdict = c25_gate_in_other(skb, l2, &p, o, &outer, &f, &peer);
+		if (!f)
 			return verdict;
 	} else {
 		peer = f->peer;
@@ -210,7 +209,7 @@ static __always_inline int c25_gate_in(struct __sk_buff *skb, const __u32 l2)
 		if (f->state == C25_FLOW_REVOKED)
 			return c25_reset_peer(skb, l2, &p, peer, C25_REASON_REVOKED);
 	}
-	return c25_connector_out(skb, l2, &p, o, f, m, peer);
+	return c25_connector_out(skb, l2, &p, o, f, peer);
 }
 
 static __always_inline int c25_uplink(struct __sk_buff *skb, const __u32 l2)

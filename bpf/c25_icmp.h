@@ -59,8 +59,8 @@ static __always_inline __u32 c25_sum_chunk(struct __sk_buff *skb, __u32 off, con
 	n = words - at;
 	if (n > C25_SUM_CHUNK)
 		n = C25_SUM_CHUNK;
-	asm volatile("" : "+r"(n));
-	if (n < 1 || n > C25_SUM_CHUNK || bpf_skb_load_bytes(skb, off + at, s->b, n))
+	n = c25_length(n, C25_SUM_CHUNK - 1);
+	if (bpf_skb_load_bytes(skb, off + at, s->b, n))
 		return sum;
 	return bpf_csum_diff(NULL, 0, (__be32 *)s->b, n & ~3U, sum);
 }
@@ -77,7 +77,7 @@ static __always_inline __u32 c25_sum(struct __sk_buff *skb, __u32 off, __u32 len
 	sum = c25_sum_chunk(skb, off, 0, words, s, sum);
 	sum = c25_sum_chunk(skb, off, C25_SUM_CHUNK, words, s, sum);
 	sum = c25_sum_chunk(skb, off, 2 * C25_SUM_CHUNK, words, s, sum);
-	if (rest && !bpf_skb_load_bytes(skb, off + words, &word, rest))
+	if (rest && !bpf_skb_load_bytes(skb, off + words, &word, c25_length(rest, 3)))
 		sum = bpf_csum_diff(NULL, 0, &word, sizeof(word), sum);
 	return sum;
 }

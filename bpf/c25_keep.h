@@ -22,21 +22,24 @@ static __always_inline int c25_is_kept(const struct c25_tuple *t, const struct c
 __noinline __u32 c25_keep_out(const struct c25_pkt *p, __u32 own)
 {
 	struct c25_tick *tick = c25_clock();
+	struct c25_tuple t __attribute__((aligned(8)));
 	struct c25_begun now = { .peer = own };
 	struct c25_kept *k;
 
 	if (!p)
 		return own;
-	k = bpf_map_lookup_elem(&c25_kept, &p->t.dst);
+	/* Before 6.4 what an argument of a global function points to is no key. */
+	c25_tuple_copy(&t, &p->t);
+	k = bpf_map_lookup_elem(&c25_kept, &t.dst);
 	if (!k)
 		return own;
 	if (p->t.proto == IPPROTO_TCP && p->frag != C25_FRAG_LATER &&
 	    (p->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		now.period = k->period;
-		bpf_map_update_elem(&c25_begun, &p->t, &now, BPF_ANY);
+		bpf_map_update_elem(&c25_begun, &t, &now, BPF_ANY);
 		return own;
 	}
-	if (!c25_is_kept(&p->t, k))
+	if (!c25_is_kept(&t, k))
 		return own;
 	if (tick && k->out_seen != tick->now)
 		k->out_seen = tick->now;
@@ -52,11 +55,11 @@ __noinline int c25_keep_back(const struct c25_pkt *p, const struct c25_addr *mag
 
 	if (!p || !magic)
 		return 0;
-	k = bpf_map_lookup_elem(&c25_kept, magic);
+	c25_addr_copy(&t.dst, magic);
+	k = bpf_map_lookup_elem(&c25_kept, &t.dst);
 	if (!k)
 		return 0;
 	c25_addr_copy(&t.src, &p->t.dst);
-	c25_addr_copy(&t.dst, magic);
 	t.sport = p->t.dport;
 	t.dport = p->t.sport;
 	t.proto = p->t.proto;

@@ -98,6 +98,17 @@ static __always_inline void *c25_data_end(struct __sk_buff *skb)
 	return p;
 }
 
+/* A length from 1 to `mask` + 1, in a form that every verifier believes: one before 6.8 learns
+ * nothing from a comparison with zero. */
+static __always_inline __u32 c25_length(__u32 n, const __u32 mask)
+{
+	n--;
+	asm volatile("" : "+r"(n));
+	n &= mask;
+	asm volatile("" : "+r"(n));
+	return n + 1;
+}
+
 /* By the struct's own address: through a field's, clang would load byte by byte. */
 static __always_inline c25_u32 *c25_words32(const void *a)
 {
@@ -179,6 +190,50 @@ static __always_inline const struct c25_addr *c25_pick(int v6, const struct c25_
 	return a;
 }
 
+/* Eight bytes each: the verifier forgets what it need not know of no smaller field. */
+struct c25_ext_walk {
+	struct __sk_buff *skb;
+	__u64 off;
+	__u64 proto;
+	__u64 frag; /* and C25_EXT_DONE at the L4 header */
+};
+
+#define C25_EXT_DONE 0x100
+
+static __always_inline int c25_is_ext(__u64 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_FRAGMENT ||
+	       proto == IPPROTO_DSTOPTS;
+}
+
+static long c25_ext_next(__u32 i, struct c25_ext_walk *w)
+{
+	__u64 proto = w->proto;
+	__u8 h[4];
+
+	if (!c25_is_ext(proto)) {
+		w->frag |= C25_EXT_DONE;
+		return 1;
+	}
+	if (bpf_skb_load_bytes(w->skb, w->off, h, sizeof(h)))
+		return 1;
+	w->proto = h[0];
+	if (proto == IPPROTO_FRAGMENT) {
+		__u16 field = (__u16)h[2] << 8 | h[3];
+
+		if (field & 0xfff8) {
+			w->frag = C25_FRAG_LATER | C25_EXT_DONE;
+			return 1;
+		}
+		if (field & 1)
+			w->frag = C25_FRAG_FIRST;
+		w->off += 8;
+	} else {
+		w->off += (h[1] + 1) * 8;
+	}
+	return 0;
+}
+
 /*
  * Walks IPv6 extension headers from `off`. An authentication header counts as a protocol: what
  * stands behind it cannot be translated. Returns the L4 offset in the low 16 bits, then the
@@ -186,30 +241,12 @@ static __always_inline const struct c25_addr *c25_pick(int v6, const struct c25_
  */
 __noinline __u32 c25_walk_ext(struct __sk_buff *skb, __u32 off, __u32 proto)
 {
-	__u32 frag = C25_FRAG_NONE;
-	__u8 h[4];
+	struct c25_ext_walk w = { .skb = skb, .off = off, .proto = proto };
 
-	for (int i = 0; i < C25_MAX_EXT; i++) {
-		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
-		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_DSTOPTS)
-			return (off & C25_L4_MASK) | proto << 16 | frag << 24;
-		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
-			return 0;
-		if (proto == IPPROTO_FRAGMENT) {
-			__u16 field = (__u16)h[2] << 8 | h[3];
-
-			if (field & 0xfff8)
-				return (off & C25_L4_MASK) | (__u32)h[0] << 16 |
-				       C25_FRAG_LATER << 24;
-			if (field & 1)
-				frag = C25_FRAG_FIRST;
-			off += 8;
-		} else {
-			off += (h[1] + 1) * 8;
-		}
-		proto = h[0];
-	}
-	return 0;
+	bpf_loop(C25_MAX_EXT, c25_ext_next, &w, 0);
+	if (!(w.frag & C25_EXT_DONE))
+		return 0;
+	return (w.off & C25_L4_MASK) | w.proto << 16 | (w.frag & 0xff) << 24;
 }
 
 /* By the helper: without CAP_PERFMON the verifier allows no variable offset into a packet. */
@@ -347,6 +384,19 @@ static __always_inline struct c25_net *c25_net_of(const struct c25_addr *a)
 	for (int i = 0; i < 4; i++)
 		c25_words32(&k.addr)[i] = c25_addr_w(a, i);
 	return bpf_map_lookup_elem(&c25_nets, &k);
+}
+
+/* A copy, whose kind is 0 where there is none: a pointer may be compared with NULL but once, as
+ * verifiers before 6.17 without CAP_PERFMON go on as if the second comparison came out wrong. */
+static __always_inline struct c25_net c25_net_at(const struct c25_addr *a)
+{
+	struct c25_net *found = c25_net_of(a), net = { 0 };
+
+	if (found) {
+		net.kind = found->kind;
+		net.peer = found->peer;
+	}
+	return net;
 }
 
 static __always_inline struct c25_peer *c25_peer_of(__u32 index)

@@ -21,6 +21,8 @@ static __noinline void c25_way_ask(struct __sk_buff *skb, __u32 l2, const struct
 		fib.family = AF_INET6;
 		for (int i = 0; i < 4; i++)
 			fib.ipv6_dst[i] = c25_addr_w(real, i);
+		/* Or clang makes one store of the last two, at an offset that depends on `v6`. */
+		asm volatile("" ::: "memory");
 	} else {
 		fib.family = AF_INET;
 		fib.ipv4_dst = c25_addr_w(real, 3);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what build and tests need from Debian's packages; returns at once where all is there.
-# `deps.sh build` installs what the build alone needs, `deps.sh bench` what the benches compare with.
+# `deps.sh build` installs what the build alone needs, `deps.sh bench` what the benches compare with,
+# `deps.sh kernels` what boots other kernels.
 set -euo pipefail
 
 packages=(
@@ -20,6 +21,7 @@ packages=(
 	clang-format clang-tidy shellcheck
 )
 [ "${1:-}" != bench ] || packages+=(dnsdist dnsmasq-base dnsperf)
+[ "${1:-}" != kernels ] || packages+=(qemu-system-x86 cpio kmod xz-utils)
 
 missing=()
 for p in "${packages[@]}"; do

@@ -72,7 +72,8 @@ static int load_failed(int err)
 		uname(&u);
 		return log_errno(-err,
 				 "Linux %s refused the BPF programs (6.1 with BTF or later is "
-				 "needed; --log-level debug shows its reasons)",
+				 "needed, before 6.12 CAP_PERFMON too; --log-level debug shows "
+				 "its reasons)",
 				 u.release);
 	}
 }

@@ -94,9 +94,12 @@ fatal() {
 	finish
 }
 
+# How many times slower than hardware the machine is.
+slow=${C25_SLOW:-1}
+
 # wait_for SECONDS COMMAND...: polls until it succeeds.
 wait_for() {
-	local end=$(($(date +%s%N) + $1 * 1000000000))
+	local end=$(($(date +%s%N) + $1 * slow * 1000000000))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(date +%s%N)" -ge "$end" ] && return 1

@@ -25,7 +25,7 @@ conn25_start connector
 conn25_start client
 magic4=$(lookup client example.com A)
 magic6=$(lookup client example.com AAAA)
-fetch() { in_ns "${1:-client}" curl -sS --max-time 5 "http://$magic4/" "http://[$magic6]/"; }
+fetch() { in_ns "${1:-client}" curl -sS --max-time $((5 * slow)) "http://$magic4/" "http://[$magic6]/"; }
 check "traffic flows" fetch
 
 # A second daemon of the node is refused and harms nothing.
@@ -56,7 +56,7 @@ check "traffic flows after the take-over" fetch
 
 # kill -9 in the middle of a stream.
 head -c 50000000 /dev/urandom >"$dir/www/blob"
-in_ns client curl -s --limit-rate 20M --max-time 30 "http://$magic4/blob" | sha256sum >"$dir/sum" &
+in_ns client curl -s --limit-rate 20M --max-time $((30 * slow)) "http://$magic4/blob" | sha256sum >"$dir/sum" &
 stream=$!
 wait_for 5 grep -q GET "$dir/access.log"
 for i in 1 2 3; do

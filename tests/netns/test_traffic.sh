@@ -43,7 +43,8 @@ check_eq "conntrack sees no translated flow" 0 \
 	"$(printf '%s' "$table" | grep -cE '203\.0\.113\.|2001:db8:25:|198\.51\.100\.2|169\.254\.')"
 
 # Bulk.
-head -c 50000000 /dev/urandom >"$dir/www/blob"
+mb=$((50 / slow))
+head -c "${mb}000000" /dev/urandom >"$dir/www/blob"
 sum=$(sha256sum <"$dir/www/blob")
 magic4=$(lookup client example.com A)
 magic6=$(lookup client example.com AAAA)
@@ -55,12 +56,12 @@ csum_errors() {
 	done | awk '/CsumErrors/ { n += $2 } END { print n + 0 }'
 }
 bulk() { # NS
-	check_eq "50 MB arrive whole over IPv4 in $1, $2" "$sum" \
-		"$(in_ns "$1" curl -s --max-time 60 "http://$magic4/blob" | sha256sum)"
-	check_eq "50 MB arrive whole over IPv6 in $1, $2" "$sum" \
-		"$(in_ns "$1" curl -s --max-time 60 "http://[$magic6]/blob" | sha256sum)"
-	check_eq "50 MB leave whole over IPv4 in $1, $2" "$sum" "$(upload "$1" "TCP4:$magic4")"
-	check_eq "50 MB leave whole over IPv6 in $1, $2" "$sum" "$(upload "$1" "TCP6:[$magic6]")"
+	check_eq "$mb MB arrive whole over IPv4 in $1, $2" "$sum" \
+		"$(in_ns "$1" curl -s --max-time $((60 * slow)) "http://$magic4/blob" | sha256sum)"
+	check_eq "$mb MB arrive whole over IPv6 in $1, $2" "$sum" \
+		"$(in_ns "$1" curl -s --max-time $((60 * slow)) "http://[$magic6]/blob" | sha256sum)"
+	check_eq "$mb MB leave whole over IPv4 in $1, $2" "$sum" "$(upload "$1" "TCP4:$magic4")"
+	check_eq "$mb MB leave whole over IPv6 in $1, $2" "$sum" "$(upload "$1" "TCP6:[$magic6]")"
 }
 upload() { # NS ADDR
 	in_ns internet timeout 60 socat -u TCP6-LISTEN:9,ipv6only=0,reuseaddr,rcvbuf=1000000 - >"$dir/up" &

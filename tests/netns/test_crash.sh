@@ -132,7 +132,7 @@ arm() { # NODE
 until_dead_or() {
 	local node=$1
 	shift
-	wait_for 10 eval "! alive $node || $*"
+	wait_for 10 eval "! alive $node || { $*; }"
 }
 
 lend() { # a new name, from a client that dies

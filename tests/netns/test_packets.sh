@@ -98,7 +98,7 @@ wait_for 5 listening internet 7 u
 head -c 60000 /dev/urandom >"$dir/datagram"
 sum=$(sha256sum <"$dir/datagram")
 echoed() { # NS ADDR
-	in_ns "$1" timeout 10 socat -b 65507 -t 1 -T 1 - "$2,sndbuf=4000000,rcvbuf=4000000" <"$dir/datagram" |
+	in_ns "$1" timeout 10 socat -b 65507 -t 3 -T 3 - "$2,sndbuf=4000000,rcvbuf=4000000,readbytes=60000" <"$dir/datagram" |
 		sha256sum
 }
 for ns in client pod; do

@@ -128,7 +128,7 @@ for to in "$magic4 -p 5201" "$magic6 -p 5202"; do
 	check "and in reverse" in_ns pod timeout 20 iperf3 -c "${to[@]}" -t 1 -R
 	for len in 1000 8000; do
 		had=$(overflown)
-		lost=$(in_ns pod timeout 20 iperf3 -c "${to[@]}" -u -l $len -b 20M -t 1 -J 2>/dev/null |
+		lost=$(in_ns pod timeout 20 iperf3 -c "${to[@]}" -u -l $len -b 20M -n 2M -J 2>/dev/null |
 			jq --argjson room "$had" '.end.sum | "\(.lost_packets + $room) of \(.packets > 100)"' -r)
 		check_eq "iperf3 over UDP in datagrams of $len bytes loses nothing on the way" "$(overflown) of true" "$lost"
 	done

@@ -21,6 +21,8 @@
 struct kept {
 	struct c25_addr magic;
 	uint32_t other, base, period; /* as in c25_kept */
+	bool silent;                  /* when last looked at */
+	uint64_t woken;               /* what came after a silence was not answered then */
 	UT_hash_handle hh;
 };
 
@@ -149,7 +151,7 @@ uint32_t client_kept(const struct client *c, const struct lease *l)
 	return k ? k->other : LEASE_NO_PEER;
 }
 
-static bool is_over(const struct client *c, const struct kept *k, uint64_t now)
+static bool is_over(const struct client *c, struct kept *k, uint64_t now)
 {
 	struct c25_kept v;
 	uint64_t seen;
@@ -157,7 +159,16 @@ static bool is_over(const struct client *c, const struct kept *k, uint64_t now)
 	if (maps_kept_get(c->deps.maps, &k->magic, &v))
 		return true;
 	seen = v.out_seen > v.back_seen ? v.out_seen : v.back_seen;
-	return !is_answered(v.out_seen, v.back_seen) || seen + LEASE_IDLE <= now;
+	if (is_answered(v.out_seen, v.back_seen)) {
+		k->silent = seen + ANSWERED_WITHIN <= now;
+		k->woken = 0;
+		return seen + LEASE_IDLE <= now;
+	}
+	/* The first packet after a silence: its answer may be under way. */
+	if (k->silent)
+		k->woken = now;
+	k->silent = false;
+	return k->woken + ANSWERED_WITHIN < now;
 }
 
 /* Behind the others, so that each has its turn. What no memory is left for is kept no longer. */

@@ -94,6 +94,18 @@ static void set_up(struct datapath *d, const struct datapath_config *cfg, uint32
 	d->skel->rodata->c25_peer_quota = cfg->max_flows - cfg->max_flows / 4;
 }
 
+/* What no device of this node can need is not loaded: to verify the programs is most of a start. A
+ * VXLAN device has Ethernet headers. */
+static void choose_programs(struct datapath *d, const struct datapath_config *cfg)
+{
+	bpf_program__set_autoload(d->skel->progs.c25_overlay_in_l3, !cfg->tunnel_key);
+	bpf_program__set_autoload(d->skel->progs.c25_overlay_out_l3, !cfg->tunnel_key);
+	bpf_program__set_autoload(d->skel->progs.c25_uplink_in, cfg->connector);
+	bpf_program__set_autoload(d->skel->progs.c25_uplink_in_l3, cfg->connector);
+	bpf_program__set_autoload(d->skel->progs.c25_dns_in, cfg->dns);
+	bpf_program__set_autoload(d->skel->progs.c25_dns_in_l3, cfg->dns);
+}
+
 /* bpf_timer_init() takes its memory from what is free at that very moment, and may have to be asked
  * more than once. */
 #define START_TRIES    50
@@ -155,8 +167,7 @@ static int load(struct datapath *d, const struct datapath_config *cfg)
 		return err;
 	d->recovered = t.recovered;
 	set_up(d, cfg, t.meta.cookie);
-	bpf_program__set_autoload(d->skel->progs.c25_dns_in, cfg->dns);
-	bpf_program__set_autoload(d->skel->progs.c25_dns_in_l3, cfg->dns);
+	choose_programs(d, cfg);
 	err = conn25_bpf__load(d->skel);
 	if (err)
 		return load_failed(err);

@@ -45,8 +45,8 @@ void datapath_free(struct datapath *d);
 DEFINE_CLEANUP(datapath, struct datapath *, datapath_free)
 
 enum datapath_role {
-	DATAPATH_OVERLAY, /* ingress and egress */
-	DATAPATH_UPLINK,  /* ingress */
+	DATAPATH_OVERLAY, /* ingress and egress; with cfg->tunnel_key, only a device with `l2` */
+	DATAPATH_UPLINK,  /* ingress; only with cfg->connector */
 	DATAPATH_DNS,     /* ingress; only with cfg->dns */
 };
 

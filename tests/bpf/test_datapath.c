@@ -146,7 +146,7 @@ Test(datapath, a_restart_finds_maps_cookie_and_links_as_they_were)
 	cr_assert_eq(maps_meta_get(datapath_maps(d), &meta), 0);
 	cookie = meta.cookie;
 	cr_assert_neq(cookie, 0);
-	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, false), 0);
+	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, true), 0);
 	magic = map_id("c25_magic");
 	flows = map_id("c25_flows");
 	link = link_info("overlay_in_1").id;
@@ -246,6 +246,28 @@ Test(datapath, a_node_makes_only_the_tables_of_its_roles)
 	cr_assert_eq(map_id("c25_magic"), 0);
 	cr_assert_eq(map_id("c25_leases"), 0);
 	cr_assert_neq(map_id("c25_flows"), 0);
+	datapath_free(d);
+}
+
+Test(datapath, a_node_loads_only_the_programs_that_it_can_need)
+{
+	struct datapath_config cfg = pins_config();
+	struct datapath *d;
+
+	cfg.connector = cfg.dns = false;
+	d = start_cfg(cfg);
+	cr_assert_lt(datapath_attach(d, DATAPATH_UPLINK, LO, true), 0);
+	cr_assert_lt(datapath_attach(d, DATAPATH_DNS, LO, true), 0);
+	cr_assert_lt(datapath_attach(d, DATAPATH_OVERLAY, LO, false), 0, "VXLAN has headers");
+	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, true), 0);
+	datapath_free(d);
+
+	cfg.connector = true;
+	cfg.tunnel_key = false;
+	d = start_cfg(cfg);
+	cr_assert_eq(datapath_attach(d, DATAPATH_UPLINK, LO, true), 0);
+	cr_assert_eq(datapath_attach(d, DATAPATH_UPLINK, LO, false), 0);
+	cr_assert_eq(datapath_attach(d, DATAPATH_OVERLAY, LO, false), 0);
 	datapath_free(d);
 }
 

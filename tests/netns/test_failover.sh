@@ -78,6 +78,13 @@ check_match "no packet was lost on the way" ' 0% packet loss' "$(cat "$dir/ping"
 check_match "the name keeps its address" "^$magic$" "$(lookup client host.example.net A)"
 new_name 1 "new names work"
 
+# Flows that stayed are silent for a while; then the answer takes its time.
+in_ns internet socat -t 5 UDP4-RECVFROM:8,bind=203.0.113.9,fork SYSTEM:'sleep 1; echo slow' &
+wait_for 5 eval '[ -n "$(in_ns internet ss -Hlun "sport = :8")" ]'
+sleep 3
+check_eq "a slow answer comes" slow "$(echo ask | in_ns client socat -t 5 -T 5 - "UDP4:$magic:8" | head -n 1)"
+check_eq "and the connection of $first goes on" again "$(asked 10 again)"
+
 # It comes back, and nothing flaps.
 conn25_start "$first"
 check "$first is seen again" wait_for 8 grep -q "connector $first answers" "$dir/client.log"

@@ -78,14 +78,14 @@ check_eq "and is counted" 0 $?
 
 # The magic routes' next hop dies: names of the other connector do not.
 next_hop() { ip -n client route get "$net4" | grep -o 'via 100[0-9.]*'; }
-case $(next_hop) in
+was=$(next_hop)
+case $was in
 *.9) dead=connector alive=$net4 alive6=$net6 dead_addr=9 ;;
 *) dead=connector2 alive=$com4 alive6=$com6 dead_addr=10 ;;
 esac
 ip -n lan link set "to-$dead" down
 ip -n client neigh del 100.101.0.$dead_addr dev eth0
 ip -n client neigh del fd25::$dead_addr dev eth0
-was=$(next_hop)
 moved() { [ "$(next_hop)" != "$was" ]; }
 check "a next hop that does not answer is left" wait_for 2 moved
 check_match "the other connector's names work" 'seen from' "$(fetch client "$alive")"

@@ -6,7 +6,7 @@
 #define C25_CONNECTOR_H
 
 #include "c25_error.h"
-#include "c25_flow.h"
+#include "c25_birth.h"
 #include "c25_frag.h"
 #include "c25_icmp.h"
 #include "c25_mss.h"

@@ -14,7 +14,7 @@
 #ifndef C25_FRAG_H
 #define C25_FRAG_H
 
-#include "c25_flow.h"
+#include "c25_birth.h"
 #include "c25_nat.h"
 #include "c25_route.h"
 

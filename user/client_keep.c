@@ -160,7 +160,19 @@ static bool is_over(const struct client *c, const struct kept *k, uint64_t now)
 	return !is_answered(v.out_seen, v.back_seen) || seen + LEASE_IDLE <= now;
 }
 
-/* Those looked at go behind the others, so that each has its turn. */
+/* Behind the others, so that each has its turn. What no memory is left for is kept no longer. */
+static void move_back(struct client *c, struct kept *k)
+{
+	if (!k->hh.next)
+		return;
+	HASH_DEL(c->kept, k);
+	HASH_ADD(hh, c->kept, magic, sizeof(k->magic), k);
+	if (!k->hh.tbl) {
+		maps_kept_del(c->deps.maps, &k->magic);
+		free(k);
+	}
+}
+
 void client_keep_check(uv_timer_t *t)
 {
 	struct client *c = t->data;
@@ -176,8 +188,7 @@ void client_keep_check(uv_timer_t *t)
 		} else if (is_over(c, k, now)) {
 			client_keep_end(c, l);
 		} else {
-			HASH_DEL(c->kept, k);
-			HASH_ADD(hh, c->kept, magic, sizeof(k->magic), k);
+			move_back(c, k);
 		}
 	}
 	if (c->kept)

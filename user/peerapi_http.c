@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #define MAX_BUFFERED ((size_t)64 * PEERAPI_MAX_BODY) /* bodies of all connections together */
-#define MAX_DISCARD  ((uint64_t)8 * PEERAPI_MAX_BODY)
+#define MAX_DISCARD  ((uint64_t)64 * PEERAPI_MAX_BODY)
 
 /* A request under way; made when its headers have been read. */
 struct request {

@@ -209,11 +209,8 @@ void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t co
 	if (!reg || !reg->home || reg->home->index == connector || reg->standby || reg->told)
 		return;
 	c = conn_get(r, connector);
-	if (!c)
-		return;
-	/* Unless it is told before that goes out. */
-	conn_release(c, &l->transit);
-	standby_tell(r, reg, c);
+	if (c)
+		standby_restore(r, reg, c);
 }
 
 void registrar_release(struct registrar *r, struct lease *l)
@@ -396,5 +393,6 @@ uint32_t registrar_standby(const struct lease *l)
 {
 	const struct registration *reg = l->registration;
 
-	return reg && !reg->ended && reg->standby ? reg->standby->index : REGISTRAR_NONE;
+	return reg && !reg->ended && reg->standby && !reg->unsure ? reg->standby->index :
+								    REGISTRAR_NONE;
 }

@@ -141,7 +141,7 @@ static void set_healthy(struct registrar *r, struct conn *c)
 		if (!link_empty(&o->urgent) || o->request)
 			o->share_due = r->now;
 	}
-	standby_healthy(r);
+	standby_healthy(r, c);
 	r->ops->health(r->ctx, c->index, true);
 }
 
@@ -164,9 +164,6 @@ static void epoch_seen(struct registrar *r, struct conn *c, const char *epoch)
 	struct link held;
 	char *copy;
 
-	if (c->doubted)
-		standby_epoch(r, c);
-	c->doubted = false;
 	if (!epoch || !*epoch || (c->epoch && !strcmp(c->epoch, epoch)))
 		return;
 	copy = strdup(epoch);

@@ -117,7 +117,6 @@ struct conn {
 	bool dropped;               /* not in the netmap */
 	bool slow;                  /* unhealthy since it let a share of the time pass */
 	bool failing;               /* since `failing_since` no request was answered */
-	bool doubted;               /* it may not hold all that it stands by for */
 	bool all_leave;             /* the next round of desert() looks at all that it holds */
 	enum registrar_failure how; /* the last one */
 	char *epoch;                /* NULL: not known yet */
@@ -175,6 +174,7 @@ struct registration {
 	struct link waiting;
 	struct link again;    /* to be told again at `again_at` */
 	struct conn *standby; /* holds it too, as far as is known */
+	bool unsure;          /* whether it does: it is told again before it may be its home */
 	struct conn *told;    /* is to hold it as standby: queued or sent */
 	struct ticket *told_ticket;
 	uint32_t refusers; /* bits of candidates that would not be its standby */
@@ -281,13 +281,15 @@ void standby_home_moved(struct registrar *r, struct registration *reg, struct co
 void standby_refused(struct registrar *r, struct registration *reg, struct conn *c);
 void standby_answered(struct registrar *r, struct registration *reg, struct conn *c, int code,
 		      bool current);
+/* `c` held it before this daemon began. */
+void standby_restore(struct registrar *r, struct registration *reg, struct conn *c);
 /* `told` did not answer. */
 void standby_unanswered(struct registrar *r, struct registration *reg);
-/* `c` lost its mappings; it is not in the netmap any more; it fails; one is healthy again. */
+/* `c` lost its mappings; it is not in the netmap any more; it fails; it is healthy again. */
 void standby_epoch(struct registrar *r, struct conn *c);
 void standby_drop(struct registrar *r, struct conn *c);
 void standby_failing(struct registrar *r, struct conn *c);
-void standby_healthy(struct registrar *r);
+void standby_healthy(struct registrar *r, struct conn *c);
 /* Have it granted to its standby at the end of this turn. */
 void standby_ready(struct registrar *r, struct registration *reg);
 void standby_promote(struct registrar *r);

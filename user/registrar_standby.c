@@ -5,13 +5,14 @@ bool standby_usable(const struct registration *reg)
 {
 	const struct conn *c = reg->standby;
 
-	return c && c->healthy && quest_is_candidate(reg, c);
+	return c && !reg->unsure && c->healthy && quest_is_candidate(reg, c);
 }
 
 static void unlink_standby(struct registration *reg)
 {
 	link_del(&reg->standing);
 	reg->standby = NULL;
+	reg->unsure = false;
 }
 
 static void link_standby(struct registration *reg, struct conn *c)
@@ -28,17 +29,21 @@ static void stop_telling(struct registration *reg)
 	link_del(&reg->seeking);
 }
 
-/* It may have heard of it: then it is to give it back. */
+/* It may have heard of it: then it is to give it back. One that held it before goes on doing so. */
 static void stop_telling_and_release(struct registration *reg)
 {
-	if (reg->told_ticket)
+	if (reg->told_ticket && reg->told != reg->standby)
 		conn_release(reg->told, &reg->lease->transit);
 	stop_telling(reg);
 }
 
-/* In the order of preference, as a quest would find it. */
+/* The one that may have forgotten it; else in the order of preference, as a quest would find it. */
 static struct conn *choose(const struct registration *reg)
 {
+	struct conn *s = reg->standby;
+
+	if (s && reg->unsure && s->healthy && !s->dropped && quest_is_candidate(reg, s))
+		return s;
 	for (size_t i = 0; i < reg->n_candidates; i++) {
 		struct conn *c = reg->candidates[i];
 
@@ -82,12 +87,10 @@ void standby_seek(struct registrar *r, struct registration *reg)
 
 	if (reg->told || !reg->home || standby_usable(reg))
 		return;
-	if (reg->standby && r->ops->keeps(r->ctx, reg->lease)) {
-		standby_seek_soon(r, reg);
-		return;
-	}
 	c = choose(reg);
-	if (c) {
+	if (c != reg->standby && reg->standby && r->ops->keeps(r->ctx, reg->lease)) {
+		standby_seek_soon(r, reg);
+	} else if (c) {
 		standby_tell(r, reg, c);
 	} else if (reg->refusers) {
 		seek_at(r, reg, &r->later, r->now + STANDBY_LATER_MS);
@@ -117,9 +120,14 @@ void standby_home_moved(struct registrar *r, struct registration *reg, struct co
 		stop_telling(reg);
 	if (reg->standby == c)
 		unlink_standby(reg);
+	if (old && reg->standby && quest_is_candidate(reg, old) &&
+	    r->ops->keeps(r->ctx, reg->lease)) {
+		conn_release(reg->standby, &reg->lease->transit);
+		unlink_standby(reg);
+	}
 	if (old && !reg->standby && quest_is_candidate(reg, old)) {
 		link_standby(reg, old);
-		old->doubted |= !reg->confirmed;
+		reg->unsure = !reg->confirmed;
 	} else if (old) {
 		conn_release(old, &reg->lease->transit);
 	}
@@ -154,7 +162,7 @@ void standby_answered(struct registrar *r, struct registration *reg, struct conn
 	} else if (!code && reg->home != c && reg->standby != c) {
 		conn_release(c, &reg->lease->transit);
 	} else if (code && current) {
-		reg->refusers |= quest_bit(reg, c);
+		standby_refused(r, reg, c);
 		standby_seek(r, reg);
 	}
 }
@@ -167,13 +175,20 @@ void standby_unanswered(struct registrar *r, struct registration *reg)
 
 void standby_epoch(struct registrar *r, struct conn *c)
 {
-	while (!link_empty(&c->standing)) {
-		struct registration *reg = LINK_OF(c->standing.next, struct registration, standing);
+	for (struct link *l = c->standing.next; l != &c->standing; l = l->next) {
+		struct registration *reg = LINK_OF(l, struct registration, standing);
 
-		unlink_standby(reg);
+		reg->unsure = true;
 		if (!reg->told)
 			standby_tell(r, reg, c);
 	}
+}
+
+void standby_restore(struct registrar *r, struct registration *reg, struct conn *c)
+{
+	link_standby(reg, c);
+	reg->unsure = true;
+	standby_tell(r, reg, c);
 }
 
 void standby_drop(struct registrar *r, struct conn *c)
@@ -202,10 +217,12 @@ void standby_failing(struct registrar *r, struct conn *c)
 		standby_seek(r, LINK_OF(l, struct registration, standing));
 }
 
-void standby_healthy(struct registrar *r)
+void standby_healthy(struct registrar *r, struct conn *c)
 {
-	struct link bare;
+	struct link bare, *l;
 
+	for (l = c->standing.next; l != &c->standing; l = l->next)
+		standby_seek(r, LINK_OF(l, struct registration, standing));
 	link_init(&bare);
 	link_splice(&bare, &r->bare);
 	link_splice(&bare, &r->later);

@@ -115,11 +115,10 @@ new_name 1 "new names work"
 
 # The last one goes as well.
 conn25_stop "$first" KILL
-started=$(date +%s%N)
-check_eq "without any a new name is SERVFAIL" SERVFAIL \
-	"$(in_ns client dig +time=3 +tries=1 @127.0.0.1 n300.example.net | sed -n 's/.*status: \([A-Z]*\).*/\1/p')"
-took=$((($(date +%s%N) - started) / 1000000))
-[ $took -lt 1300 ]
+in_ns client dig +time=3 +tries=1 @127.0.0.1 n300.example.net >"$dir/answer"
+check_eq "without any a new name is SERVFAIL" SERVFAIL "$(sed -n 's/.*status: \([A-Z]*\).*/\1/p' "$dir/answer")"
+took=$(sed -n 's/^;; Query time: \([0-9]*\) msec$/\1/p' "$dir/answer") # without the start of dig
+[ "${took:-9999}" -lt 1300 ]
 check_eq "within the answer timeout ($took ms)" 0 $?
 ip -n "$second" link set eth0 up
 works() { [[ $(lookup client n301.example.net A) == 198.18.* ]]; }

@@ -805,6 +805,19 @@ static void run_raw(struct raw *r)
 	uv_run(&loop, UV_RUN_DEFAULT);
 }
 
+/* None of the body is sent, so that nothing is left unread when the server closes. */
+Test(peerapi_server, a_body_beyond_reading_is_refused_when_it_is_announced)
+{
+	static struct raw r = { .text = "POST " PEERAPI_PATH " HTTP/1.1\r\nHost: x\r\n"
+					"Content-Length: 1073741824\r\n\r\n" };
+
+	start();
+	run_raw(&r);
+	cr_assert(!strncmp(r.answer, "HTTP/1.1 400", 12), "%s", r.answer);
+	cr_assert(r.closed);
+	finish();
+}
+
 Test(peerapi_server, pipelined_requests_are_each_answered)
 {
 	static struct raw r = { .text = "POST " PEERAPI_PATH " HTTP/1.1\r\nHost: "

@@ -1511,7 +1511,7 @@ CLAIM(one_that_failed_before_it_could_confirm_is_told_as_standby_when_it_is_back
 	granted_at[0] = 1;
 	dies();
 	cr_assert_eq(granted_at[0], 2);
-	cr_assert_eq(registrar_standby(L(0)), 1);
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
 	await(1);
 	answer(last(1), 0);
 	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
@@ -1622,6 +1622,72 @@ CLAIM(a_restored_standby_that_is_no_candidate_is_released)
 	await(3);
 	cr_assert_eq(last(3)->n_release, 1);
 	cr_assert_eq(registrar_standby(L(0)), 2);
+}
+
+CLAIM(a_restored_standby_that_does_not_answer_in_time_keeps_what_it_holds)
+{
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_restore_standby(r, L(0), 2);
+	registrar_candidates(r, L(0), AB, 2, now);
+	keeps = true;
+	await(2);
+	cr_assert_eq(last(2)->n_standby, 1);
+	fails(last(2));
+	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
+	await(2);
+	cr_assert_eq(last(2)->n_release, 0, "flows of it may go on there");
+	answer(last(2), 0);
+	for (uint64_t end = now + 4000; now < end;) {
+		alive(1, 10);
+		alive(2, 10);
+	}
+	cr_assert_eq(registrar_standby(L(0)), 2);
+	for (size_t i = 0; i < n_sent; i++)
+		cr_assert_eq(sent[i]->n_release, 0);
+}
+
+CLAIM(a_restored_standby_is_asked_before_it_takes_over)
+{
+	struct waiter w = { 0 };
+
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_restore_standby(r, L(0), 2);
+	registrar_candidates(r, L(0), AB, 2, now);
+	tick();
+	fails(last(1));
+	want(&w, 0, AB, 2);
+	tick();
+	cr_assert_eq(granted_at[0], 0);
+	cr_assert_eq(last(2)->n_standby, 1);
+	answer(last(2), 0);
+	cr_assert_eq(last(2)->n_standby, 0);
+	answer(last(2), 0);
+	cr_assert_eq(w.settled, 1);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert_eq(granted_at[0], 2);
+}
+
+CLAIM(one_with_which_flows_stay_stands_by_in_the_place_of_another)
+{
+	live_at(0, ABC, 3);
+	await(2);
+	answer(last(2), 0);
+	registrar_drop_connector(r, 3, now);
+	keeps = true;
+	carry_result = -EIO;
+	registrar_candidates(r, L(0), ABC, 3, now);
+	while (granted_at[0] != 3) {
+		if (!last(1)->answered)
+			fails(last(1));
+		alive(2, 10);
+		alive(3, 10);
+	}
+	cr_assert_eq(standby_at[0], 2, "the move itself says that flows stay with the one before");
+	alive(3, 5000);
+	for (size_t i = 0; i < n_sent; i++)
+		cr_assert(sent[i]->connector != 1 || !sent[i]->n_release);
+	await(2);
+	cr_assert_eq(last(2)->n_release, 1);
 }
 
 CLAIM(those_who_wait_go_before_standbys_and_not_with_them)

@@ -21,7 +21,7 @@ mapfile -t tests <words
 {
 	echo "kernel $(uname -r)"
 	build/kernels/verified | sed 's/^/verified /'
-	CONN25=build/conn25 CONN25_SAN=build/san/conn25 C25_SLOW=10 tests/run.sh "${tests[@]}"
+	CONN25=build/conn25 CONN25_SAN=build/san/conn25 C25_SLOW=10 TEST_SECONDS=1200 tests/run.sh "${tests[@]}"
 	echo "ended $?"
 } 2>&1
 sync

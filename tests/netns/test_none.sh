@@ -67,9 +67,9 @@ check_eq "nor did one then" "0 0" "$(reason connector no_mapping) $(reason conne
 check "other traffic of the device passes" in_ns client ping -c 1 -W 1 192.0.2.53
 check "also over IPv6" in_ns client ping -c 1 -W 1 2001:db8:2::53
 started=$(date +%s%N)
-fetch client 198.18.200.200 >/dev/null 2>&1
+in_ns client curl -s -o /dev/null --max-time $((5 * slow)) http://198.18.200.200/
 took=$((($(date +%s%N) - started) / 1000000))
-[ $took -lt 500 ]
+[ $took -lt $((500 * slow)) ]
 check_eq "a magic address without mapping is refused at once ($took ms)" 0 $?
 in_ns pod curl -s --max-time 1 -o /dev/null http://100.101.0.9:8025/
 check_match "a pod does not reach the peer API" '^(7|28)$' $?
@@ -78,14 +78,14 @@ check_eq "and is counted" 0 $?
 
 # The magic routes' next hop dies: names of the other connector do not.
 next_hop() { ip -n client route get "$net4" | grep -o 'via 100[0-9.]*'; }
-case $(next_hop) in
+was=$(next_hop)
+case $was in
 *.9) dead=connector alive=$net4 alive6=$net6 dead_addr=9 ;;
 *) dead=connector2 alive=$com4 alive6=$com6 dead_addr=10 ;;
 esac
 ip -n lan link set "to-$dead" down
 ip -n client neigh del 100.101.0.$dead_addr dev eth0
 ip -n client neigh del fd25::$dead_addr dev eth0
-was=$(next_hop)
 moved() { [ "$(next_hop)" != "$was" ]; }
 check "a next hop that does not answer is left" wait_for 2 moved
 check_match "the other connector's names work" 'seen from' "$(fetch client "$alive")"

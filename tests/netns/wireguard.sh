@@ -181,7 +181,7 @@ wait_for 5 in_ns internet bash -c '[ "$(ss -Hlnu "sport = :7" | wc -l)" = 2 ]'
 head -c 60000 /dev/urandom >"$dir/datagram"
 sum=$(sha256sum <"$dir/datagram")
 echoed() { # NS ADDR
-	in_ns "$1" timeout 10 socat -b 65507 -t 3 -T 3 - "$2,sndbuf=4000000,rcvbuf=4000000,readbytes=60000" <"$dir/datagram" |
+	in_ns "$1" timeout $((10 * slow)) socat -b 65507 -t 3 -T 3 - "$2,sndbuf=4000000,rcvbuf=4000000,readbytes=60000" <"$dir/datagram" |
 		sha256sum
 }
 for ns in client pod; do
@@ -190,9 +190,9 @@ for ns in client pod; do
 	check_eq "a datagram of 60,000 bytes returns to the $ns" "$sum" "$(echoed $ns "UDP4:$magic4:7")"
 	check_eq "and over IPv6" "$sum" "$(echoed $ns "UDP6:[$magic6]:7")"
 	check_match "the way beyond the connector is seen from the $ns" " $magic4 .*reached" \
-		"$(in_ns $ns timeout 20 tracepath -4 -n -m 6 "$magic4" 2>&1)"
+		"$(in_ns $ns timeout $((20 * slow)) tracepath -4 -n -m 6 "$magic4" 2>&1)"
 	check_match "and over IPv6" " $magic6 .*reached" \
-		"$(in_ns $ns timeout 20 tracepath -6 -n -m 6 "$magic6" 2>&1)"
+		"$(in_ns $ns timeout $((20 * slow)) tracepath -6 -n -m 6 "$magic6" 2>&1)"
 done
 
 # Errors come through cryptokey routing only from addresses of the connector.

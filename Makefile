@@ -107,8 +107,17 @@ $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes $(CFLAGS) $< -o $@
 
-bench-packets: all $(BUILD)/bench/load ## CPU per packet against plain forwarding and nftables; root
+$(BUILD)/bench/prog_run: tests/bench/prog_run.c $(SKEL)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Wno-missing-prototypes $< -o $@ -lbpf
+
+$(BUILD)/bench/crowd: tests/bench/crowd.c $(BUILD)/libconn25.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $^ -o $@ $(LDLIBS_ALL)
+
+bench-packets: all $(BUILD)/bench/load $(BUILD)/bench/crowd $(BUILD)/bench/prog_run ## CPU per packet against plain forwarding and nftables; root
 	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
+	$(Q)$(BUILD)/bench/prog_run
 
 bench-dns: all $(BUILD)/bench/dns_load ## CPU per DNS question against a bare forwarder, dnsdist and dnsmasq; root
 	$(Q)tests/deps.sh bench

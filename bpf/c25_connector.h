@@ -36,40 +36,56 @@ static __always_inline __u32 c25_may_start(const struct c25_pkt *p)
 	}
 }
 
-/* A new flow under the mapping `m` for a packet that goes out by `oif`. NULL: the reason is in
- * `e`. */
-static __noinline struct c25_flow *c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
-						  struct c25_mapping *m, __u32 oif,
-						  struct c25_icmp *e)
+/*
+ * Whoever takes a mapping away, or gives it another meaning, ends its flows then: one that was made
+ * meanwhile may have come too late for that, and ends here.
+ */
+static __noinline int c25_flow_confirm(struct c25_flow *f, __u32 slot)
 {
-	struct c25_dev *dev = bpf_map_lookup_elem(&c25_devs, &oif);
-	struct c25_birth b = { 0 };
-	struct c25_flow *f;
+	struct c25_mapping *m = c25_flow_mapping(f);
 
+	if (m && c25_addr_eq(&m->real, &f->in.src))
+		return 1;
+	c25_flow_end(f, slot);
+	return 0;
+}
+
+/* A new flow under the mapping `m` for a packet that goes out by `oif`: its slot plus 1. 0: the
+ * reason is in `e`. */
+__noinline __u32 c25_flow_start(struct __sk_buff *skb, const struct c25_pkt *p,
+				struct c25_mapping *m, __u32 oif, struct c25_icmp *e)
+{
+	struct c25_birth b = { 0 };
+	struct c25_dev *dev;
+	struct c25_flow *f;
+	__u32 slot;
+
+	if (!p || !m || !e)
+		return 0;
+	dev = bpf_map_lookup_elem(&c25_devs, &oif);
 	e->reason = C25_REASON_NOT_UPLINK;
 	if (!dev || !(dev->flags & C25_DEV_UPLINK))
-		return NULL;
+		return 0;
 	c25_addr_copy(&b.uplink_addr, c25_pick(p->v6, &dev->addr4, &dev->addr6));
 	e->reason = C25_REASON_NO_UPLINK_ADDR;
 	if (c25_addr_none(&b.uplink_addr))
-		return NULL;
+		return 0;
 	c25_addr_copy(&b.real, &m->real);
 	b.uplink = oif;
 	b.peer = e->peer;
 	b.app = m->app;
-	f = c25_flow_make(skb, p, &b);
+	slot = c25_flow_make(skb, p, &b) - 1;
 	e->reason = b.reason;
+	f = bpf_map_lookup_elem(&c25_flows, &slot);
 	if (!f)
-		return NULL;
-	/* Whoever takes a mapping away ends its flows then: this one may have come too late for it.
-	 */
-	if (!c25_flow_mapping(f)) {
+		return 0;
+	if (!c25_flow_confirm(f, slot)) {
+		c25_icmp_filtered(e, p->v6);
 		e->reason = C25_REASON_NO_MAPPING;
-		c25_flow_end(f);
-		return NULL;
+		return 0;
 	}
 	m->last_seen = f->last_seen;
-	return f;
+	return slot + 1;
 }
 
 /* On to the real address; `f` or `m` is given, and the peer it is for. */
@@ -79,32 +95,34 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 {
 	struct c25_icmp e = { .peer = peer };
 	__u32 bytes = skb->len - l2;
-	struct bpf_fib_lookup fib;
-	__u32 ports;
-	long found;
+	struct c25_way *way;
+	__u32 ports, slot;
 
 	if (p->ttl <= 1) {
 		c25_icmp_expired(&e, p->v6);
 		e.reason = C25_REASON_TTL;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
-	found = c25_route(skb, l2, p, f ? &f->in.src : &m->real, &fib);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		c25_icmp_too_big(&e, p->v6, fib.mtu_result);
+	way = f ? c25_way_again(skb, l2, p, &f->in.src) : c25_way_new(skb, l2, p, &m->real);
+	if (!way)
+		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
+	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		c25_icmp_too_big(&e, p->v6, way->mtu);
 		e.reason = C25_REASON_TOO_BIG;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 	c25_icmp_unreachable(&e, p->v6);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) {
-		e.reason = found == BPF_FIB_LKUP_RET_NOT_FWDED ? C25_REASON_NOT_UPLINK :
-								 C25_REASON_NO_ROUTE;
+	if (!c25_way_leads(way)) {
+		e.reason = way->found == BPF_FIB_LKUP_RET_NOT_FWDED ? C25_REASON_NOT_UPLINK :
+								      C25_REASON_NO_ROUTE;
 		return c25_refuse_peer(skb, l2, p, o, &e);
 	}
 	if (!f) {
-		f = c25_flow_start(skb, p, m, fib.ifindex, &e);
+		slot = c25_flow_start(skb, p, m, way->ifindex, &e) - 1;
+		f = bpf_map_lookup_elem(&c25_flows, &slot);
 		if (!f)
 			return c25_refuse_peer(skb, l2, p, o, &e);
-	} else if (f->uplink != fib.ifindex) {
+	} else if (f->uplink != way->ifindex) {
 		c25_flow_revoke(f);
 		/* Established connections do not believe errors. */
 		if (p->t.proto == IPPROTO_TCP)
@@ -119,19 +137,20 @@ static __always_inline int c25_connector_out(struct __sk_buff *skb, const __u32 
 	if (c25_nat(skb, l2, p, &f->in.dst, &f->in.src, ports,
 		    C25_NAT_SRC | C25_NAT_DST | C25_NAT_PORTS | C25_NAT_TTL))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
-	if (c25_is_syn(p) && c25_clamp_route(skb, p, o, &fib, found))
+	if (c25_is_syn(p) && c25_clamp_route(skb, p, o, way))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	if (p->frag && c25_frag_first_out(skb, l2, p, f))
 		return c25_drop(skb, l2, p, C25_REASON_INTERNAL);
 	c25_flow_touch(f, p, C25_OUT, bytes);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /* A packet that may belong to a flow of a peer; NULL: none. */
 static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt *p)
 {
 	struct c25_flow *f;
+	__u32 slot;
 
 	if (p->frag == C25_FRAG_LATER)
 		return NULL;
@@ -139,7 +158,7 @@ static __always_inline struct c25_flow *c25_connector_flow(const struct c25_pkt 
 		return NULL;
 	if (p->t.proto == IPPROTO_ICMPV6 && p->type != ICMPV6_ECHO)
 		return NULL;
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
+	f = c25_index_near(&p->t, C25_OUT, &slot);
 	return f && (c25_flow_lives(f) || f->state == C25_FLOW_REVOKED) ? f : NULL;
 }
 
@@ -151,9 +170,9 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 				       __u32 peer)
 {
 	struct c25_quote *q;
-	struct bpf_fib_lookup fib;
 	struct c25_flow *f;
-	long found;
+	struct c25_way *way;
+	__u32 slot;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -161,21 +180,21 @@ __noinline int c25_connector_error_out(struct __sk_buff *skb, __u32 l2, const st
 	if (!q)
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	c25_quote_turn(q);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &q->n));
+	f = c25_index_find(&q->n, C25_OUT, &slot);
 	if (!f || !c25_flow_lives(f) || f->peer != peer)
 		return c25_drop(skb, l2, p, C25_REASON_ICMP_NO_FLOW);
 	if (p->ttl <= 1)
 		return c25_drop(skb, l2, p, C25_REASON_TTL);
-	found = c25_route(skb, l2, p, &f->in.src, &fib);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+	way = c25_way_new(skb, l2, p, &f->in.src);
+	if (!way || !c25_way_leads(way))
 		return c25_drop(skb, l2, p, C25_REASON_NO_ROUTE);
-	if (fib.ifindex != f->uplink)
+	if (way->ifindex != f->uplink)
 		return c25_drop(skb, l2, p, C25_REASON_REROUTED);
 	c25_tuple_copy(&q->n, &f->in);
 	if (c25_quote_nat(skb, p, q) || c25_nat_addrs(skb, l2, p, &f->in.dst, &f->in.src))
 		return c25_drop(skb, l2, p, C25_REASON_MALFORMED);
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /*
@@ -191,6 +210,7 @@ __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct 
 	const struct c25_addr *src;
 	struct c25_quote *q;
 	struct c25_flow *f;
+	__u32 slot;
 	long verdict;
 
 	if (!p)
@@ -201,7 +221,7 @@ __noinline int c25_connector_error_back(struct __sk_buff *skb, __u32 l2, struct 
 	if (!q || ((c25_has_ports(&q->t) || c25_is_echo(&q->t)) && !c25_nat_port(q->t.sport)))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	c25_quote_turn(q);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &q->n));
+	f = c25_index_find(&q->n, C25_BACK, &slot);
 	if (!f || !c25_flow_lives(f))
 		return c25_pass(skb, l2, C25_REASON_NO_FLOW);
 	if (p->ttl <= 1)
@@ -229,7 +249,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 	struct c25_overlay *o = c25_overlay_dev();
 	__u32 bytes = skb->len - l2;
 	struct c25_flow *f;
-	__u32 ports;
+	__u32 ports, slot;
 	long verdict;
 
 	if (p->frag && o && !c25_load_addrs(skb, l2, p)) {
@@ -243,7 +263,7 @@ static __always_inline int c25_connector_back(struct __sk_buff *skb, const __u32
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	if (!o || skb->pkt_type != PACKET_HOST || c25_load_addrs(skb, l2, p))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &p->t));
+	f = c25_index_near(&p->t, C25_BACK, &slot);
 	/* Also of a flow that was revoked: the host answers that nobody is there. */
 	if (!f || !c25_flow_lives(f))
 		return c25_pass(skb, l2,

@@ -68,17 +68,22 @@ static __always_inline long c25_quote_ip(struct __sk_buff *skb, const struct c25
 static __noinline struct c25_quote *c25_quote_load(struct __sk_buff *skb, const struct c25_pkt *p)
 {
 	__u8 h[40] __attribute__((aligned(8))) = { 0 };
-	__u32 zero = 0;
+	__u32 zero = 0, echo, ports;
 	struct c25_quote *q = bpf_map_lookup_elem(&c25_quotes, &zero);
 
 	if (!q)
 		return NULL;
 	__builtin_memset(q, 0, sizeof(*q));
-	if (c25_quote_ip(skb, p, q, h) || bpf_skb_load_bytes(skb, q->l4, h, 8))
+	if (c25_quote_ip(skb, p, q, h))
 		return NULL;
-	if (q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6)
+	echo = q->t.proto == IPPROTO_ICMP || q->t.proto == IPPROTO_ICMPV6;
+	ports = q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP;
+	/* Other protocols may be shorter. */
+	if ((echo || ports) && bpf_skb_load_bytes(skb, q->l4, h, 8))
+		return NULL;
+	if (echo)
 		q->t.sport = *(c25_u16 *)(h + 4);
-	else if (q->t.proto == IPPROTO_TCP || q->t.proto == IPPROTO_UDP)
+	else if (ports)
 		*c25_words32(&q->t.sport) = *(c25_u32 *)h;
 	c25_tuple_copy(&q->n, &q->t);
 	return q;

@@ -2,17 +2,16 @@
 /*
  * c25_flow: the connector's flows: made, looked up, ended, swept.
  *
- * A flow is a slot of c25_flows that two hashes lead to. It ends in two steps, so that no packet
- * that still holds the slot sees another flow in it: out of both hashes (ENDED), and free again
- * when the sweep passes next.
+ * A flow is a slot of c25_flows that c25_index leads to from both its tuples. It ends in two steps,
+ * so that no packet that still holds the slot sees another flow in it: out of the index (ENDED),
+ * and free again when the sweep passes next.
  */
 #ifndef C25_FLOW_H
 #define C25_FLOW_H
 
 #include "c25_count.h"
+#include "c25_index.h"
 
-#define BPF_NOEXIST     1
-#define C25_EEXIST      17
 #define CLOCK_MONOTONIC 1
 
 #define C25_NSEC_PER_SEC 1000000000ULL
@@ -29,11 +28,10 @@
 #define C25_SWEEP_PERIOD (100 * 1000 * 1000ULL)
 /* A pass over all slots takes at most this. */
 #define C25_SWEEP_PASS (20 * C25_NSEC_PER_SEC)
+/* Nanoseconds of a beat, as a power of two: an eighth of a second. */
+#define C25_BEAT_SHIFT 27
 
 #define C25_PORT_PROBES 128
-
-#define C25_OUT  0
-#define C25_BACK 1
 
 static __always_inline int c25_has_ports(const struct c25_tuple *t)
 {
@@ -123,36 +121,27 @@ static __always_inline int c25_flow_turn_ended(struct c25_flow *f)
 }
 
 /* Non-zero: this call ended it. */
-static __always_inline int c25_flow_end(struct c25_flow *f)
+static __always_inline int c25_flow_end(struct c25_flow *f, __u32 slot)
 {
 	__u32 peer = f->peer, *held;
 	struct c25_mapping *m;
 
 	if (!c25_flow_turn_ended(f))
 		return 0;
-	bpf_map_delete_elem(&c25_flow_out, &f->out);
-	bpf_map_delete_elem(&c25_flow_in, &f->in);
+	c25_index_del(&f->out, C25_OUT, slot);
+	c25_index_del(&f->in, C25_BACK, slot);
 	held = bpf_map_lookup_elem(&c25_held, &peer);
 	if (held)
 		__sync_fetch_and_add(held, -1);
 	m = c25_flow_mapping(f);
 	if (m) {
-		__sync_fetch_and_add(&m->packets, f->packets[C25_OUT] + f->packets[C25_BACK]);
-		__sync_fetch_and_add(&m->bytes, f->bytes[C25_OUT] + f->bytes[C25_BACK]);
+		__sync_fetch_and_add(&m->packets,
+				     f->count[C25_OUT].packets + f->count[C25_BACK].packets);
+		__sync_fetch_and_add(&m->bytes, f->count[C25_OUT].bytes + f->count[C25_BACK].bytes);
 		if (m->last_seen < f->last_seen)
 			m->last_seen = f->last_seen;
 	}
 	return 1;
-}
-
-static __always_inline struct c25_flow *c25_flow_of(struct c25_flow_ref *ref)
-{
-	__u32 slot;
-
-	if (!ref)
-		return NULL;
-	slot = ref->slot;
-	return bpf_map_lookup_elem(&c25_flows, &slot);
 }
 
 /* The next sweep ends it. */
@@ -171,8 +160,8 @@ static __always_inline void c25_flow_touch(struct c25_flow *f, const struct c25_
 	struct c25_tick *tick = c25_clock();
 	__u32 state = f->state;
 
-	__sync_fetch_and_add(&f->packets[dir], 1);
-	__sync_fetch_and_add(&f->bytes[dir], bytes);
+	__sync_fetch_and_add(&f->count[dir].packets, 1);
+	__sync_fetch_and_add(&f->count[dir].bytes, bytes);
 	if (p->t.proto == IPPROTO_TCP) {
 		if (dir == C25_OUT && (p->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
 		    state == C25_FLOW_CLOSING) {
@@ -308,21 +297,23 @@ static long c25_sweep_slot(__u32 i, struct c25_sweep *s)
 		c25_slot_put(s->tick, f, slot);
 		break;
 	case C25_FLOW_REVOKED:
-		c25_flow_end(f);
+		c25_flow_end(f, slot);
 		break;
 	default:
 		if (s->now >= f->last_seen + c25_flow_limit(f) || !c25_flow_homed(f))
-			c25_flow_end(f);
+			c25_flow_end(f, slot);
 	}
 	return 0;
 }
 
 static int c25_tick_run(void *map, int *key, struct c25_tick *t)
 {
-	__u64 period = C25_SWEEP_PERIOD;
+	__u64 period = C25_SWEEP_PERIOD, now;
 	struct c25_sweep s = { .tick = t };
 
-	t->now = bpf_ktime_get_boot_ns() / C25_NSEC_PER_SEC;
+	now = bpf_ktime_get_boot_ns();
+	t->now = now / C25_NSEC_PER_SEC;
+	t->beat = (now >> C25_BEAT_SHIFT) + 1;
 	s.now = t->now;
 	s.first = t->cursor;
 	s.high = t->high;
@@ -392,6 +383,7 @@ struct c25_probe {
 	__u32 step;
 	__u32 found;
 	__u32 taken; /* no ports to choose from, and the addresses are another flow's */
+	__u32 shown; /* another CPU may have found the slot meanwhile */
 };
 
 static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
@@ -404,25 +396,24 @@ static __always_inline __be16 c25_probe_at(const struct c25_probe *pr, __u32 i)
 /* No port is free: one whose connection is over is used again before its time (RFC 6191). */
 static long c25_probe_closed(__u32 i, struct c25_probe *pr)
 {
-	__u32 slot = pr->slot;
+	__u32 slot = pr->slot, old_slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot), *old;
-	struct c25_flow_ref ref = { .slot = slot };
 
 	if (!f)
 		return 1;
 	f->in.dport = c25_probe_at(pr, i);
-	old = c25_flow_of(bpf_map_lookup_elem(&c25_flow_in, &f->in));
-	if (!old || !c25_flow_closed(old) || !c25_flow_end(old))
+	old = c25_index_find(&f->in, C25_BACK, &old_slot);
+	if (!old || !c25_flow_closed(old) || !c25_flow_end(old, old_slot))
 		return 0;
-	pr->found = !bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST);
+	pr->found = !c25_index_add(&f->in, C25_BACK, slot);
 	return pr->found;
 }
 
-static long c25_probe_port(__u32 i, struct c25_probe *pr)
+/* Non-zero: no need to look further. */
+static __noinline long c25_probe_port(__u32 i, struct c25_probe *pr)
 {
 	__u32 slot = pr->slot;
 	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
-	struct c25_flow_ref ref = { .slot = slot };
 	__be16 port = c25_probe_at(pr, i);
 	long err;
 
@@ -432,11 +423,15 @@ static long c25_probe_port(__u32 i, struct c25_probe *pr)
 		f->in.dport = port;
 	else if (c25_is_echo(&f->in))
 		f->in.sport = port;
-	if (c25_port_taken(pr->skb, &f->in))
-		return 0;
-	err = bpf_map_update_elem(&c25_flow_in, &f->in, &ref, BPF_NOEXIST);
+	err = c25_index_add(&f->in, C25_BACK, slot);
 	if (err && (c25_has_ports(&f->in) || c25_is_echo(&f->in)))
 		return 0;
+	/* The dearer question last. */
+	if (!err && c25_port_taken(pr->skb, &f->in)) {
+		c25_index_del(&f->in, C25_BACK, slot);
+		pr->shown = 1;
+		return 0;
+	}
 	pr->found = !err;
 	pr->taken = err == -C25_EEXIST;
 	return 1;
@@ -478,57 +473,85 @@ static __always_inline void c25_flow_fill(struct c25_flow *f, const struct c25_t
 	f->last_seen = now;
 }
 
+/* Two CPUs that meet at one tuple both give way. */
+#define C25_ADD_TRIES 2
+
+/* The slot plus 1 of the flow that lives under the tuple: this one, or another CPU's. 0: there is
+ * no room. */
+static __always_inline __u32 c25_flow_enter(struct c25_flow *f, __u64 slot)
+{
+	struct c25_flow *other;
+	__u32 other_slot;
+
+	/* As in c25_nat_l4(). */
+	asm volatile("" : "+r"(slot));
+#pragma unroll
+	for (int i = 0; i < C25_ADD_TRIES; i++) {
+		if (!c25_index_add(&f->out, C25_OUT, slot))
+			return slot + 1;
+		other = c25_index_find(&f->out, C25_OUT, &other_slot);
+		if (other && c25_flow_lives(other))
+			return other_slot + 1;
+	}
+	return 0;
+}
+
 /*
- * Makes a flow, or finds the one that another CPU made meanwhile. NULL: see b->reason. A slot that
- * found no port was in no hash and is free at once, or refused flows would fill the table; one that
- * was not the first goes through ENDED like any other.
+ * Makes a flow, or finds the one that another CPU made meanwhile: its slot plus 1. 0: see
+ * b->reason. A slot that was never in the index is free at once, or refused flows would fill the
+ * table; any other goes through ENDED.
  */
-static __noinline struct c25_flow *c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
-						 struct c25_birth *b)
+static __noinline __u32 c25_flow_make(struct __sk_buff *skb, const struct c25_pkt *p,
+				      struct c25_birth *b)
 {
 	struct c25_probe pr = { .skb = skb };
-	struct c25_flow_ref ref = { 0 };
 	struct c25_tick *tick = c25_clock();
-	__u32 peer = b->peer, *held;
 	struct c25_flow *f;
+	__u32 *held, entered;
 
-	held = bpf_map_lookup_elem(&c25_held, &peer);
+	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
-		return NULL;
+		return 0;
 	b->reason = C25_REASON_QUOTA;
 	if (*held >= c25_peer_quota)
-		return NULL;
+		return 0;
 	b->reason = C25_REASON_TABLE_FULL;
-	if (c25_slot_take(&ref.slot))
-		return NULL;
-	pr.slot = ref.slot;
+	if (c25_slot_take(&pr.slot))
+		return 0;
 	f = bpf_map_lookup_elem(&c25_flows, &pr.slot);
 	if (!f)
-		return NULL;
+		return 0;
 	c25_flow_fill(f, &p->t, b, tick->now);
 
 	pr.start = c25_port_hash(&p->t);
 	pr.step = 1 + (pr.start >> 20);
 	pr.start %= c25_nat_hi - c25_nat_lo + 1;
-	bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
+	/* Mostly the first one is free. */
+	if (!c25_probe_port(0, &pr)) {
+		pr.start += pr.step;
+		bpf_loop(C25_PORT_PROBES, c25_probe_port, &pr, 0);
+	}
 	if (!pr.found && p->t.proto == IPPROTO_TCP)
 		bpf_loop(C25_PORT_PROBES, c25_probe_closed, &pr, 0);
 	b->reason = pr.taken ? C25_REASON_AMBIGUOUS : C25_REASON_NO_PORT;
 	if (!pr.found) {
-		c25_slot_put(tick, f, pr.slot);
-		return NULL;
+		if (pr.shown)
+			f->state = C25_FLOW_ENDED;
+		else
+			c25_slot_put(tick, f, pr.slot);
+		return 0;
 	}
 	__sync_fetch_and_add(held, 1);
 	f->state = C25_FLOW_NEW;
-	if (!bpf_map_update_elem(&c25_flow_out, &f->out, &ref, BPF_NOEXIST))
-		return f;
+	entered = c25_flow_enter(f, pr.slot);
+	if (entered == pr.slot + 1)
+		return entered;
 
-	bpf_map_delete_elem(&c25_flow_in, &f->in);
+	c25_index_del(&f->in, C25_BACK, pr.slot);
 	__sync_fetch_and_add(held, -1);
 	f->state = C25_FLOW_ENDED;
 	b->reason = C25_REASON_TABLE_FULL;
-	f = c25_flow_of(bpf_map_lookup_elem(&c25_flow_out, &p->t));
-	return f && c25_flow_lives(f) ? f : NULL;
+	return entered;
 }
 
 struct c25_revocation {
@@ -554,7 +577,7 @@ static long c25_revoke_slot(__u32 slot, struct c25_revocation *r)
 	    !c25_addr_eq(c25_pick(!c25_addr_is4(&f->out.dst), &peer->overlay4, &peer->overlay6),
 			 &r->key.client))
 		return 0;
-	r->ended += c25_flow_end(f);
+	r->ended += c25_flow_end(f, slot);
 	return 0;
 }
 

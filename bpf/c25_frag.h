@@ -138,20 +138,19 @@ __noinline long c25_frag_first_out(struct __sk_buff *skb, __u32 l2, const struct
 {
 	struct c25_frag_entry *e;
 	struct c25_frag_work *w;
-	struct c25_flow_ref *ref;
+	__u32 slot;
 
 	if (!p || !f)
 		return -1;
 	w = c25_frag_load(skb, l2, p, C25_FRAGS_OUT);
-	ref = bpf_map_lookup_elem(&c25_flow_out, &p->t);
-	if (!w || !ref)
+	if (!w || !c25_index_find(&p->t, C25_OUT, &slot))
 		return -1;
 	e = c25_frag_find(w, &w->key, p->v6);
 	if (e)
 		w->e.id = e->id;
 	else
 		c25_frag_name(w, &f->in.dst, &f->in.src, p->v6);
-	c25_frag_put(w, C25_FRAG_FLOW, ref->slot);
+	c25_frag_put(w, C25_FRAG_FLOW, slot);
 	return c25_frag_write_id(skb, l2, w, w->e.id, p->v6);
 }
 
@@ -159,8 +158,8 @@ __noinline long c25_frag_first_out(struct __sk_buff *skb, __u32 l2, const struct
 static __always_inline struct c25_flow *c25_frag_flow(const struct c25_frag_entry *e,
 						      const struct c25_pkt *p, const int dir)
 {
-	struct c25_flow_ref ref = { .slot = e->slot };
-	struct c25_flow *f = c25_flow_of(&ref);
+	__u32 slot = e->slot;
+	struct c25_flow *f = bpf_map_lookup_elem(&c25_flows, &slot);
 	const struct c25_tuple *t;
 
 	if (!f || !c25_flow_lives(f))
@@ -173,20 +172,24 @@ static __always_inline struct c25_flow *c25_frag_flow(const struct c25_frag_entr
  * there is none; else PASS. */
 static __always_inline __u32 c25_frag_route(struct __sk_buff *skb, __u32 l2,
 					    const struct c25_pkt *p, const struct c25_flow *f,
-					    const struct c25_addr *real, struct bpf_fib_lookup *fib,
-					    long *found, const struct c25_addr **home)
+					    const struct c25_addr *real, struct c25_way **out,
+					    const struct c25_addr **home)
 {
+	struct c25_way *way;
 	struct c25_dev *dev;
 	__u32 ifindex;
 
 	if (p->ttl <= 1)
 		return C25_REASON_TTL;
-	*found = c25_route(skb, l2, p, real, fib);
-	if (*found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+	way = c25_way_new(skb, l2, p, real);
+	if (!way)
+		return C25_REASON_INTERNAL;
+	*out = way;
+	if (way->found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return C25_REASON_TOO_BIG;
-	if (*found != BPF_FIB_LKUP_RET_SUCCESS && *found != BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (!c25_way_leads(way))
 		return C25_REASON_NO_ROUTE;
-	ifindex = fib->ifindex;
+	ifindex = way->ifindex;
 	if (f) {
 		*home = &f->in.dst;
 		return f->uplink == ifindex ? C25_REASON_PASS : C25_REASON_REROUTED;
@@ -208,7 +211,7 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 	struct c25_frag_entry *e;
 	struct c25_frag_work *w;
 	struct c25_flow *f = NULL;
-	long found;
+	struct c25_way *way = NULL;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -225,8 +228,8 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 		if (!m)
 			return c25_drop(skb, l2, p, C25_REASON_NO_MAPPING);
 	}
-	reason = c25_frag_route(skb, l2, p, f, f ? &f->in.src : &m->real, &w->fib, &found, &home);
-	if (reason != C25_REASON_PASS)
+	reason = c25_frag_route(skb, l2, p, f, f ? &f->in.src : &m->real, &way, &home);
+	if (reason != C25_REASON_PASS || !way)
 		return c25_drop(skb, l2, p, reason);
 	if (e) {
 		w->e.id = e->id;
@@ -244,7 +247,7 @@ __noinline int c25_frag_later_out(struct __sk_buff *skb, __u32 l2, const struct 
 		__sync_fetch_and_add(&m->bytes, bytes);
 	}
 	c25_count(skb, l2, C25_REASON_CONNECTOR_OUT);
-	return c25_to_uplink(skb, l2, &w->fib, found);
+	return c25_to_uplink(skb, l2, way);
 }
 
 /* Keeps a copy of a frame; the oldest one makes room. */
@@ -307,13 +310,14 @@ static __always_inline int c25_frag_first_back(struct __sk_buff *skb, const stru
 {
 	struct c25_release r = { .skb = skb, .key = &w->key };
 	struct c25_frag_entry *e = c25_frag_find(w, &w->key, p->v6);
-	struct c25_flow_ref *ref = NULL;
+	struct c25_flow *f = NULL;
+	__u32 slot = 0;
 	int early = e && e->state == C25_FRAG_EARLY && e->early;
 
 	if (c25_could_be_reply(p))
-		ref = bpf_map_lookup_elem(&c25_flow_in, &p->t);
-	c25_frag_put(w, ref ? C25_FRAG_FLOW : C25_FRAG_HOST, ref ? ref->slot : 0);
-	if (!ref || !early)
+		f = c25_index_find(&p->t, C25_BACK, &slot);
+	c25_frag_put(w, f ? C25_FRAG_FLOW : C25_FRAG_HOST, f ? slot : 0);
+	if (!f || !early)
 		return C25_FRAG_GO_ON;
 	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 	bpf_loop(C25_EARLY_SLOTS, c25_early_release, &r, 0);

@@ -91,20 +91,20 @@ static __always_inline int c25_gate_self(struct __sk_buff *skb, const __u32 l2,
 	return c25_pass(skb, l2, C25_REASON_OVERLAY_IN);
 }
 
-/* To a transit address, of no flow. With a mapping in `m` it may start one; else it is done. */
+/* To a transit address, of no flow; its mapping, if there is one, is `found`. With a mapping in `m`
+ * it may start one; else it is done. */
 static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 					  const struct c25_pkt *p, const struct c25_overlay *o,
-					  __u32 peer, struct c25_mapping **m)
+					  __u32 peer, struct c25_mapping *found,
+					  struct c25_mapping **m)
 {
 	struct c25_icmp e = { .reason = C25_REASON_NO_MAPPING, .peer = peer };
-	struct c25_mapping *found;
 	__u32 reason;
 
 	if (c25_is_error(p))
 		return c25_connector_error_out(skb, l2, p, peer);
 	if (p->frag == C25_FRAG_LATER && p->t.proto != IPPROTO_AH)
 		return c25_frag_later_out(skb, l2, p, peer);
-	found = c25_mapping_of(p, peer);
 	if (!found) {
 		c25_icmp_filtered(&e, p->v6);
 		return c25_refuse_peer(skb, l2, p, o, &e);
@@ -121,13 +121,9 @@ static __always_inline int c25_gate_first(struct __sk_buff *skb, const __u32 l2,
 	return TC_ACT_UNSPEC;
 }
 
-/* A pool that was taken out lends no more, but what its peers have mapped goes on. */
-static __always_inline int c25_is_transit(const struct c25_pkt *p, const struct c25_net *src,
-					  const struct c25_net *dst)
+static __always_inline int c25_is_self(const struct c25_pkt *p, const struct c25_overlay *o)
 {
-	if (dst && dst->kind == C25_NET_TRANSIT)
-		return 1;
-	return c25_is_behind_peer(src) && c25_mapping_of(p, src->peer);
+	return c25_addr_eq(&p->t.dst, c25_pick(p->v6, &o->addr4, &o->addr6));
 }
 
 /* In from a source that is no transit address of ours, and of no flow. */
@@ -136,7 +132,8 @@ static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 
 					     const struct c25_addr *outer, struct c25_mapping **m,
 					     __u32 *peer)
 {
-	struct c25_net *src = c25_net_of(&p->t.src), *dst = c25_net_of(&p->t.dst);
+	struct c25_net *src = c25_net_of(&p->t.src), *dst = NULL;
+	struct c25_mapping *found = NULL;
 
 	if (c25_client && c25_is_error(p)) {
 		if (src && src->kind == C25_NET_NODE && c25_client_held(skb, p, outer)) {
@@ -146,15 +143,21 @@ static __always_inline int c25_gate_in_other(struct __sk_buff *skb, const __u32 
 		if (!c25_client_error_in(skb, p, outer))
 			return c25_pass(skb, l2, C25_REASON_CLIENT_BACK);
 	}
-	if (dst && dst->kind == C25_NET_SELF)
+	if (c25_connector && c25_is_behind_peer(src))
+		found = c25_mapping_of(p, src->peer);
+	/* What is mapped needs no other proof: a pool that was taken out lends no more, but what
+	 * its peers have mapped goes on. */
+	if (!found)
+		dst = c25_net_of(&p->t.dst);
+	if (found ? c25_is_self(p, o) : dst && dst->kind == C25_NET_SELF)
 		return c25_gate_self(skb, l2, p, src, outer);
-	if (c25_connector && c25_is_transit(p, src, dst)) {
+	if (c25_connector && (found || (dst && dst->kind == C25_NET_TRANSIT))) {
 		if (!c25_is_behind_peer(src))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_INNER);
 		if (!c25_is_peer(src->peer, outer))
 			return c25_drop(skb, l2, p, C25_REASON_SPOOFED_OUTER);
 		*peer = src->peer;
-		return c25_gate_first(skb, l2, p, o, src->peer, m);
+		return c25_gate_first(skb, l2, p, o, src->peer, found, m);
 	}
 	if (src && src->kind == C25_NET_TRANSIT)
 		return c25_drop(skb, l2, p, C25_REASON_NO_TRANSIT);

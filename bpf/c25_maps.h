@@ -18,6 +18,7 @@ const volatile __u16 c25_nat_lo = 10000; /* host order, inclusive */
 const volatile __u16 c25_nat_hi = 29999;
 const volatile __u8 c25_dns_open; /* --dns-fail open */
 const volatile __u32 c25_max_flows = 262144;
+const volatile __u32 c25_index_mask = 131071; /* buckets of c25_index less 1 */
 const volatile __u32 c25_peer_quota = 262144; /* flows one peer may hold */
 
 struct {
@@ -168,28 +169,47 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } c25_mappings SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct c25_tuple);
-	__type(value, struct c25_flow_ref);
-	__uint(max_entries, 262144); /* set at load */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} c25_flow_out SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct c25_tuple);
-	__type(value, struct c25_flow_ref);
-	__uint(max_entries, 262144); /* set at load */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} c25_flow_in SEC(".maps");
-
+/* A flow is a whole number of the cache's lines, and begins with one: as the values of a map that
+ * may be mapped do. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32); /* slot */
 	__type(value, struct c25_flow);
 	__uint(max_entries, 262144); /* set at load */
+	__uint(map_flags, BPF_F_MMAPABLE);
 } c25_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32); /* hash of a tuple */
+	__type(value, struct c25_bucket);
+	__uint(max_entries, 131072); /* set at load, with c25_index_mask */
+	__uint(map_flags, BPF_F_MMAPABLE);
+} c25_index SEC(".maps");
+
+/* Ways to real addresses that routes and neighbours have said a moment ago. */
+#define C25_WAYS 512
+
+struct c25_way {
+	struct c25_addr to;
+	struct c25_addr next; /* hop, as struct bpf_redir_neigh has it */
+	__u32 beat;           /* c25_tick.beat when it was said; 0: not to be used again */
+	__s32 found;          /* BPF_FIB_LKUP_RET_… */
+	__u32 ifindex;
+	__u32 mtu;
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u8 proto;
+	__u8 next_v6;
+	__u8 pad[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32); /* hash of the address */
+	__type(value, struct c25_way);
+	__uint(max_entries, C25_WAYS);
+} c25_ways SEC(".maps");
 
 /* Flows each peer holds. */
 struct {
@@ -220,7 +240,6 @@ struct c25_frag_work {
 	struct c25_frag_key key;
 	struct c25_frag_key used;
 	struct c25_frag_entry e;
-	struct bpf_fib_lookup fib;
 	__u64 now;
 	__u32 at; /* offset of the identification */
 	__u32 pad;

@@ -26,10 +26,26 @@ struct c25_mss_walk {
 	long err;
 };
 
+/* Lowers the MSS that stands in `h`, an option at `off` behind `l4`. */
+static __always_inline long c25_mss_lower(struct __sk_buff *skb, __u32 l4, __u32 off, const void *h,
+					  __u32 mss)
+{
+	__u16 old = *(c25_u16 *)(h + 2), new = bpf_htons(mss);
+
+	if (bpf_ntohs(old) <= mss)
+		return 0;
+	if (bpf_skb_store_bytes(skb, l4 + off + 2, &new, 2, 0))
+		return -1;
+	if (off & 1) {
+		old = __builtin_bswap16(old);
+		new = __builtin_bswap16(new);
+	}
+	return bpf_l4_csum_replace(skb, l4 + 16, old, new, 2);
+}
+
 /* One option. Non-zero: the last one to look at. */
 static long c25_mss_option(__u32 i, struct c25_mss_walk *w)
 {
-	__u16 old, new = bpf_htons(w->mss);
 	__u8 h[4] __attribute__((aligned(4)));
 
 	if (w->off + 4 > w->len || bpf_skb_load_bytes(w->skb, w->l4 + w->off, h, 4))
@@ -44,17 +60,7 @@ static long c25_mss_option(__u32 i, struct c25_mss_walk *w)
 		w->off += h[1];
 		return 0;
 	}
-	old = *(c25_u16 *)(h + 2);
-	if (bpf_ntohs(old) <= w->mss)
-		return 1;
-	w->err = bpf_skb_store_bytes(w->skb, w->l4 + w->off + 2, &new, 2, 0);
-	if (w->err)
-		return 1;
-	if (w->off & 1) {
-		old = __builtin_bswap16(old);
-		new = __builtin_bswap16(new);
-	}
-	w->err = bpf_l4_csum_replace(w->skb, w->l4 + 16, old, new, 2);
+	w->err = c25_mss_lower(w->skb, w->l4, w->off, h, w->mss);
 	return 1;
 }
 
@@ -62,11 +68,15 @@ static long c25_mss_option(__u32 i, struct c25_mss_walk *w)
 __noinline long c25_clamp_mss(struct __sk_buff *skb, __u32 l4, __u32 mss)
 {
 	struct c25_mss_walk w = { .skb = skb, .l4 = l4, .off = C25_TCP_HLEN, .mss = mss };
-	__u8 words;
+	__u8 h[12] __attribute__((aligned(4)));
 
-	if (bpf_skb_load_bytes(skb, l4 + 12, &words, 1))
+	/* From the length on. Most stacks put the MSS first. */
+	if (!bpf_skb_load_bytes(skb, l4 + 12, h, sizeof(h)) && h[0] >> 4 > C25_TCP_HLEN / 4 &&
+	    h[8] == C25_TCPOPT_MSS && h[9] == 4)
+		return c25_mss_lower(skb, l4, C25_TCP_HLEN, h + 8, mss);
+	if (bpf_skb_load_bytes(skb, l4 + 12, h, 1))
 		return -1;
-	w.len = (words >> 4) * 4;
+	w.len = (h[0] >> 4) * 4;
 	bpf_loop(C25_TCP_OPTIONS, c25_mss_option, &w, 0);
 	return w.err;
 }

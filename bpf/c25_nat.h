@@ -94,21 +94,85 @@ static __always_inline long c25_nat_pseudo(struct __sk_buff *skb, const struct c
 	return err;
 }
 
-static __always_inline long c25_nat_l4(struct __sk_buff *skb, const struct c25_pkt *p, __u32 ports,
-				       const __u32 what, __u64 diff)
+/* Ones' complement zero has two forms. */
+static __always_inline int c25_sum_eq(__u16 a, __u16 b)
+{
+	return a == b || (__u16)(a + 1) + (__u16)(b + 1) == 1;
+}
+
+/*
+ * Addresses and ports of TCP and UDP right behind the IP header, with one call of the helper: it
+ * gets the addresses, and what it makes of them tells whether the ports are in the sum as well. In
+ * CHECKSUM_PARTIAL they are not; else they are, and can be written in place. 1: it does not tell,
+ * and the ports are still to do; 2: all is. `l4` and `off` are constants.
+ */
+static __always_inline long c25_nat_near(struct __sk_buff *skb, const struct c25_pkt *p,
+					 const __u32 l4, const int off, __u64 mangled, __u64 diff,
+					 __u32 ports)
+{
+	__u32 old = c25_tuple_ports(&p->t);
+	__u16 d = c25_fold16(diff), was, now;
+	void *at = c25_data(skb) + l4;
+
+	/* Not in the packet's linear part. */
+	if (at + off + 2 > c25_data_end(skb))
+		return 2;
+	was = *(c25_u16 *)(at + off);
+	if (was || !mangled) {
+		if (c25_nat_pseudo(skb, p, off, diff, mangled))
+			return -1;
+		if (!d || d == 0xffff)
+			return 1;
+	}
+	at = c25_data(skb) + l4;
+	if (at + off + 2 > c25_data_end(skb))
+		return -1;
+	now = *(c25_u16 *)(at + off);
+	*(c25_u32 *)at = ports;
+	if ((!was && mangled) || c25_sum_eq(now, c25_fold16((__u64)was + d)))
+		return 0;
+	now = ~c25_fold16((__u64)(__u16)~now + (__u32)~old + ports);
+	*(c25_u16 *)(at + off) = mangled && !now ? 0xffff : now;
+	return 0;
+}
+
+static __always_inline long c25_nat_l4(struct __sk_buff *skb, const __u32 l2,
+				       const struct c25_pkt *p, __u32 ports, const __u32 what,
+				       __u64 diff)
 {
 	__u32 old = c25_tuple_ports(&p->t);
 	__be16 id = *(__be16 *)&ports;
-	__u64 proto = p->t.proto, mangled;
+	__u64 proto = p->t.proto, l4 = p->l4, mangled;
+	long err = 0;
 	int off;
 
 	/* Kept as 64 bits: without CAP_PERFMON no half of a stack slot may be spilled to. */
-	asm volatile("" : "+r"(proto));
+	asm volatile("" : "+r"(proto), "+r"(l4));
 	mangled = proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	off = c25_csum_off(proto);
 	if (off < 0)
 		return 0;
-	if (proto != IPPROTO_ICMP && c25_nat_pseudo(skb, p, off, diff, mangled))
+	if (what & C25_NAT_PORTS) {
+		err = 2;
+		if (!p->v6 && l4 == l2 + sizeof(struct iphdr)) {
+			if (proto == IPPROTO_TCP)
+				err = c25_nat_near(skb, p, l2 + sizeof(struct iphdr), 16, 0, diff,
+						   ports);
+			else if (proto == IPPROTO_UDP)
+				err = c25_nat_near(skb, p, l2 + sizeof(struct iphdr), 6, mangled,
+						   diff, ports);
+		} else if (p->v6 && l4 == l2 + sizeof(struct ipv6hdr)) {
+			if (proto == IPPROTO_TCP)
+				err = c25_nat_near(skb, p, l2 + sizeof(struct ipv6hdr), 16, 0, diff,
+						   ports);
+			else if (proto == IPPROTO_UDP)
+				err = c25_nat_near(skb, p, l2 + sizeof(struct ipv6hdr), 6, mangled,
+						   diff, ports);
+		}
+		if (err <= 0)
+			return err;
+	}
+	if (err != 1 && proto != IPPROTO_ICMP && c25_nat_pseudo(skb, p, off, diff, mangled))
 		return -1;
 	if (!(what & C25_NAT_PORTS) || old == ports)
 		return 0;
@@ -137,7 +201,7 @@ static __always_inline long c25_nat(struct __sk_buff *skb, const __u32 l2, const
 		diff += c25_diff(&p->t.src, src, p->v6);
 	if (what & C25_NAT_DST)
 		diff += c25_diff(&p->t.dst, dst, p->v6);
-	if (p->frag != C25_FRAG_LATER && c25_nat_l4(skb, p, ports, what, diff))
+	if (p->frag != C25_FRAG_LATER && c25_nat_l4(skb, l2, p, ports, what, diff))
 		return -1;
 
 	data = c25_data(skb);

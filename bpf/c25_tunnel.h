@@ -78,6 +78,13 @@ static __always_inline int c25_is_peer(__u32 index, const struct c25_addr *outer
 	return peer && (!c25_tunnel_key || c25_addr_eq(&peer->underlay, outer));
 }
 
+/* By halves: byte by byte is what clang makes of a shorter spelling. */
+static __always_inline void c25_mac_copy(void *to, const void *from)
+{
+	for (int i = 0; i < 3; i++)
+		((c25_u16 *)to)[i] = ((const c25_u16 *)from)[i];
+}
+
 /* A VXLAN device has no neighbours; the receiver refuses frames that bear its own address. */
 static __always_inline long c25_set_macs(struct __sk_buff *skb, const __u8 *from, const __u8 *to)
 {
@@ -85,8 +92,8 @@ static __always_inline long c25_set_macs(struct __sk_buff *skb, const __u8 *from
 
 	if ((void *)(eth + 1) > c25_data_end(skb))
 		return -1;
-	__builtin_memcpy(eth->h_source, from, 6);
-	__builtin_memcpy(eth->h_dest, to, 6);
+	c25_mac_copy(eth->h_source, from);
+	c25_mac_copy(eth->h_dest, to);
 	/* Where the packet came from a device without Ethernet headers, nobody has written it yet. */
 	eth->h_proto = skb->protocol;
 	return 0;

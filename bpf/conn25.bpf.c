@@ -71,13 +71,16 @@ int c25_start(void *ctx)
 	struct c25_tick *t = c25_clock();
 	struct c25_addr none = { 0 };
 	__u32 zero = 0;
+	__u64 now;
 
 	if (!t)
 		return -1;
 	bpf_map_lookup_elem(&c25_meta, &zero);
 	bpf_map_lookup_elem(&c25_apps, &zero);
 	bpf_map_lookup_elem(&c25_leases, &none);
-	t->now = bpf_ktime_get_boot_ns() / C25_NSEC_PER_SEC;
+	now = bpf_ktime_get_boot_ns();
+	t->now = now / C25_NSEC_PER_SEC;
+	t->beat = (now >> C25_BEAT_SHIFT) + 1;
 	bpf_timer_init(&t->timer, &c25_tick, CLOCK_MONOTONIC);
 	if (bpf_timer_set_callback(&t->timer, c25_tick_run))
 		return -1;

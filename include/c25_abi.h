@@ -38,6 +38,11 @@ struct c25_addr {
 	__u8 b[16];
 };
 
+struct c25_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
 /* c25_meta[0]: who wrote these maps. */
 struct c25_meta {
 	__u32 layout;
@@ -192,7 +197,7 @@ struct c25_mapping {
 	__u64 bytes;
 };
 
-/* c25_flow_out, c25_flow_in: connector, both lead to a slot of c25_flows. */
+/* A connection as its packets show it, in one direction. */
 struct c25_tuple {
 	struct c25_addr src;
 	struct c25_addr dst;
@@ -202,8 +207,15 @@ struct c25_tuple {
 	__u8 pad[3];
 };
 
-struct c25_flow_ref {
-	__u32 slot;
+/*
+ * c25_index: connector, by hash of a tuple: in which slot of c25_flows its flow is. A cell is 0, or
+ * a slot plus 1 in its lower bits and a part of the hash above. As long as a line of the cache.
+ */
+#define C25_CELLS     8
+#define C25_SLOT_BITS 25
+
+struct c25_bucket {
+	__u64 cell[C25_CELLS];
 };
 
 enum c25_flow_state {
@@ -212,23 +224,24 @@ enum c25_flow_state {
 	C25_FLOW_ESTABLISHED, /* both directions seen */
 	C25_FLOW_CLOSING,     /* TCP FIN or RST seen, of either side */
 	C25_FLOW_REVOKED,     /* its route left its uplink; the next sweep ends it */
-	C25_FLOW_ENDED,       /* out of both hashes; free again after one full sweep */
+	C25_FLOW_ENDED,       /* out of c25_index; free again after one full sweep */
 };
 
+/* In the order of use: a packet out needs the first two lines of the cache alone. */
 struct c25_flow {
 	struct c25_tuple out; /* as the client sends it: inner source to transit */
-	struct c25_tuple in;  /* as the reply comes: real to the uplink's address */
 	__u32 state;          /* enum c25_flow_state */
 	__u32 peer;           /* c25_peers */
 	__u32 uplink;         /* interface index */
-	__u32 app;            /* c25_apps */
-	__u64 created;
-	__u64 last_seen;
-	__u64 packets[2]; /* out, back */
-	__u64 bytes[2];
-	__u8 tcp_flags[2]; /* OR of those seen, out and back */
+	__u8 tcp_flags[2];    /* OR of those seen, out and back */
 	__u8 pad[2];
-	__u32 next; /* FREE: the next free slot plus 1; 0: none */
+	__u64 last_seen;
+	struct c25_tuple in; /* as the reply comes: real to the uplink's address */
+	__u64 created;
+	struct c25_count count[2]; /* out, back */
+	__u32 app;                 /* c25_apps */
+	__u32 next;                /* FREE: the next free slot plus 1; 0: none */
+	__u64 pad2[5];
 };
 
 /* c25_frags: connector; where the fragments of a datagram belong. The least used make room. */
@@ -279,11 +292,8 @@ struct c25_tick {
 	__u32 cursor; /* next slot of c25_flows to look at */
 	__u32 high;   /* slots ever used: the sweep need not go further */
 	__u64 free;   /* lower half: the first free slot plus 1, 0: none; upper half: a count */
-};
-
-struct c25_count {
-	__u64 packets;
-	__u64 bytes;
+	__u32 beat;   /* changes several times a second; 0: the timer never ran */
+	__u32 pad;
 };
 
 /* c25_limits: per CPU, by enum c25_limit_kind: how much of this second's share is used. */
@@ -407,11 +417,12 @@ _Static_assert(sizeof(struct c25_lease) == 320, "layout");
 _Static_assert(sizeof(struct c25_mapping) == 56, "layout");
 _Static_assert(sizeof(struct c25_mapping_key) == 32, "layout");
 _Static_assert(sizeof(struct c25_tuple) == 40, "layout");
-_Static_assert(sizeof(struct c25_flow) == 152, "layout");
+_Static_assert(sizeof(struct c25_bucket) == 64, "layout");
+_Static_assert(sizeof(struct c25_flow) == 192, "layout");
 _Static_assert(sizeof(struct c25_frag_key) == 40, "layout");
 _Static_assert(sizeof(struct c25_frag_entry) == 24, "layout");
 _Static_assert(sizeof(struct c25_early) == 2100, "layout");
-_Static_assert(sizeof(struct c25_tick) == 40, "layout");
+_Static_assert(sizeof(struct c25_tick) == 48, "layout");
 _Static_assert(sizeof(struct c25_event) == 48, "layout");
 _Static_assert(sizeof(struct c25_net_key) == 20, "layout");
 _Static_assert(sizeof(struct c25_app) == 256, "layout");

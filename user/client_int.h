@@ -54,8 +54,8 @@ struct client {
 	struct request *unsent; /* those of them that could not be made */
 	struct dns_answers answers;
 	struct client_stats stats;
-	uint32_t pressed; /* warned of: bits of pools, and one for the table of leases */
-	const char *why;  /* the connector in hand gave no answer; NULL: in time */
+	const char *why;                 /* the connector in hand gave no answer; NULL: in time */
+	uint32_t pressed;                /* warned of: bits of pools, and one for the leases */
 	uint32_t listens, listen_failed; /* bits of --dns-listen */
 };
 _Static_assert(CONFIG_MAX_LISTEN <= 32, "bits of client.listens, connector.listens");

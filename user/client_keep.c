@@ -3,6 +3,7 @@
  * client_keep: flows in being stay with the connector that their mapping leaves, for as long as
  * their packets are answered: its daemon may be dead, and its datapath goes on.
  */
+#define HASH_NONFATAL_OOM 1
 #include "client_int.h"
 #include "log.h"
 
@@ -166,7 +167,7 @@ void client_keep_check(uv_timer_t *t)
 	uint64_t now = client_now_s();
 	size_t n = HASH_COUNT(c->kept);
 
-	for (size_t i = 0; i < n && i < CHECK_SLICE; i++) {
+	for (size_t i = 0; c->kept && i < n && i < CHECK_SLICE; i++) {
 		struct kept *k = c->kept;
 		struct lease *l = lease_by_magic(c->leases, &k->magic);
 

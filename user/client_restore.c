@@ -128,34 +128,35 @@ static int sort_quarantine(struct client *c)
 	return 0;
 }
 
-static int grow(void **v, size_t n, size_t *size, size_t each)
+/* `v`, with room for one more than `n`; NULL: no memory, and `v` is as it was. */
+static void *room(void *v, size_t n, size_t *size, size_t each)
 {
 	size_t more = *size ? 2 * *size : 64;
 	void *grown;
 
 	if (n < *size)
-		return 0;
-	grown = reallocarray(*v, more, each);
-	if (!grown)
-		return -ENOMEM;
-	*v = grown;
-	*size = more;
-	return 0;
+		return v;
+	grown = reallocarray(v, more, each);
+	if (grown)
+		*size = more;
+	return grown;
 }
 
 static int add_unsettled(struct restore *r, struct lease *l)
 {
-	int err = grow((void **)&r->unsettled, r->n_unsettled, &r->unsettled_size, sizeof(l));
+	void *v = room(r->unsettled, r->n_unsettled, &r->unsettled_size, sizeof(struct lease *));
 
-	if (!err)
-		r->unsettled[r->n_unsettled++] = l;
-	return err;
+	if (!v)
+		return -ENOMEM;
+	r->unsettled = v;
+	r->unsettled[r->n_unsettled++] = l;
+	return 0;
 }
 
 /* `settled`: the entry is as the lease's record has it. */
 static int look(struct restore *r, const struct c25_addr *key, struct lease *l, bool settled)
 {
-	int err;
+	void *v;
 
 	if (l && !settled)
 		return add_unsettled(r, l);
@@ -163,10 +164,12 @@ static int look(struct restore *r, const struct c25_addr *key, struct lease *l, 
 		r->paired += l->state == C25_LEASE_LIVE;
 		return 0;
 	}
-	err = grow((void **)&r->strays, r->n_strays, &r->strays_size, sizeof(*r->strays));
-	if (!err)
-		r->strays[r->n_strays++] = *key;
-	return err;
+	v = room(r->strays, r->n_strays, &r->strays_size, sizeof(*r->strays));
+	if (!v)
+		return -ENOMEM;
+	r->strays = v;
+	r->strays[r->n_strays++] = *key;
+	return 0;
 }
 
 static int look_out(const void *key, const void *value, void *ctx)
@@ -249,7 +252,11 @@ static void settle_live(struct client *c, struct lease *l, uint32_t home, uint32
 	l->standby = LEASE_NO_PEER;
 	set_standby(c, l, other);
 	record = lease_record(l);
-	other = l->standby == LEASE_NO_PEER ? home : l->standby;
+	other = l->standby;
+	if (other == LEASE_NO_PEER) {
+		other = home;
+		kept = 0;
+	}
 	if (maps_client_put(maps, &l->magic, &l->transit, home,
 			    other | (kept ? C25_TRANSIT_KEPT : 0), kept) ||
 	    maps_lease_put(maps, &l->magic, &record))

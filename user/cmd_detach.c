@@ -16,8 +16,8 @@
 
 static int set_pin(void *target, const char *value, const char **why)
 {
-	*why = "not a directory";
-	if (!*value)
+	*why = "not an absolute path";
+	if (*value != '/')
 		return -EINVAL;
 	*(const char **)target = value;
 	return 0;

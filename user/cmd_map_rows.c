@@ -184,10 +184,10 @@ void view_flow_row(size_t i, struct table_cell *cells, void *view)
 	put_addr(cells++, &f->in.dst);
 	cells++->number = ntohs(nat);
 	put_text(cells++, flow_state(f));
-	cells++->number = f->packets[0];
-	cells++->number = f->packets[1];
-	cells++->number = f->bytes[0];
-	cells++->number = f->bytes[1];
+	cells++->number = f->count[0].packets;
+	cells++->number = f->count[1].packets;
+	cells++->number = f->count[0].bytes;
+	cells++->number = f->count[1].bytes;
 	cells++->number = f->last_seen;
 	put_text(cells++, state_peer(v->state, f->peer));
 	put_text(cells, state_app(v->state, f->app));

@@ -49,7 +49,7 @@ struct config {
 	size_t n_dns_intercept_to;
 	bool dns_fail_open;
 	struct config_socks peerapi_listen;
-	struct tls_files tls; /* all of them or none */
+	struct tls_files tls;    /* all of them or none */
 	uint32_t answer_timeout; /* milliseconds */
 	uint16_t nat_lo, nat_hi;
 	uint32_t max_mappings;

@@ -61,7 +61,7 @@ static void on_beat(uv_timer_t *t)
 	events_beat(c->events);
 }
 
-static void make_parent(const char *path)
+static int make_parent(const char *path)
 {
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
@@ -69,9 +69,9 @@ static void make_parent(const char *path)
 	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!slash || slash == dir)
-		return;
+		return 0;
 	*slash = 0;
-	mkdir(dir, 0755); /* bind() says what is wrong otherwise */
+	return mkdir(dir, 0755) && errno != EEXIST ? -errno : 0;
 }
 
 /* 0 where nothing is in the way any more. */
@@ -104,8 +104,9 @@ static int listen_on(int *out, const char *path)
 	if (fd < 0)
 		return -errno;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	make_parent(path);
-	err = clear_stale(&sa);
+	err = make_parent(path);
+	if (!err)
+		err = clear_stale(&sa);
 	if (err)
 		return err;
 	before = umask(0177);
@@ -177,8 +178,13 @@ int control_new(struct control **out, uv_loop_t *loop, const char *path,
 		if (err)
 			unlink(path);
 	}
+	if (err == -EACCES || err == -EPERM)
+		log_error("open the control socket %s (--control): %s; run as root", path,
+			  strerror(-err));
+	else if (err)
+		log_errno(-err, "open the control socket %s (--control)", path);
 	if (err)
-		return log_errno(-err, "open the control socket %s (--control)", path);
+		return err;
 	*out = TAKE_PTR(c);
 	return 0;
 }

@@ -63,7 +63,8 @@ static CURL *open_request(const char *path, const char *what)
 static int explain_status(long status, const char *path)
 {
 	if (status == 503)
-		fprintf(stderr, "conn25: control socket %s: too many monitors run already; end one\n",
+		fprintf(stderr,
+			"conn25: control socket %s: too many monitors run already; end one\n",
 			path);
 	else
 		fprintf(stderr, "conn25: control socket %s: answered with status %ld\n", path,

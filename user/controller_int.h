@@ -38,26 +38,26 @@ struct controller {
 	struct uplinks *uplinks;
 	struct wg_sync *wg; /* NULL: another kind of overlay */
 	struct peerapi_client *http;
-	struct tls *tls; /* NULL: plain HTTP */
+	struct tls *tls;                 /* NULL: plain HTTP */
 	struct dns_intercept *intercept; /* NULL: not asked for, or no client yet */
 	struct client *client;           /* NULL: never had the role */
 	struct connector *connector;     /* NULL: never had the role */
 	struct control *control;
-	struct events *events; /* for those who watch */
+	struct events *events;          /* for those who watch */
 	struct metrics_server *metrics; /* NULL: not asked for */
 	struct file_watch *watch;
 	uv_signal_t sigterm, sigint, sighup;
 	uv_poll_t netlink_poll;
-	uv_poll_t *ring; /* events of the datapath in force */
+	uv_poll_t *ring;   /* events of the datapath in force */
 	uv_timer_t settle; /* network changes come in bursts */
 	uv_timer_t minute;
-	bool fresh; /* nothing was pinned before this start */
-	int failed; /* why the loop was stopped; 0: by a signal */
+	bool fresh;   /* nothing was pinned before this start */
+	int failed;   /* why the loop was stopped; 0: by a signal */
 	bool started; /* once ready; later failures are in the two below */
 	int kernel_err, listen_err;
 	uint64_t reloads_ok, reloads_refused;
-	bool reload_failed; /* the last one */
-	int64_t loaded_at;  /* the netmap in force, seconds since 1970 */
+	bool reload_failed;                       /* the last one */
+	int64_t loaded_at;                        /* the netmap in force, seconds since 1970 */
 	uint64_t ring_events[C25_EVENT_DROP + 1]; /* read, by kind */
 };
 
@@ -91,8 +91,9 @@ void controller_unwatch_events(struct controller *c);
 
 /* controller_metrics.c: ops of --metrics-listen. */
 extern const struct metrics_server_ops controller_metrics_ops;
-/* Other nodes that are connectors of any app this one may use; `out` has room for every node. */
-size_t controller_connectors(const struct controller *c, const struct netmap_node **out);
+/* Indices of other nodes that are connectors of any app this one may use; `out` has room for every
+ * node. */
+size_t controller_connectors(const struct controller *c, size_t *out);
 
 /* controller_view.c: ops of the control socket. */
 extern const struct control_ops controller_control_ops;

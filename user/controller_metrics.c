@@ -20,19 +20,19 @@ static bool is_used(const struct netmap *nm, const struct netmap_node *node)
 	return false;
 }
 
-size_t controller_connectors(const struct controller *c, const struct netmap_node **out)
+size_t controller_connectors(const struct controller *c, size_t *out)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->nm->n_nodes; i++)
 		if (is_used(c->nm, &c->nm->nodes[i]))
-			out[n++] = &c->nm->nodes[i];
+			out[n++] = i;
 	return n;
 }
 
 static int gather_connectors(struct metrics *m, const struct controller *c)
 {
-	_cleanup_free_ const struct netmap_node **nodes = calloc(c->nm->n_nodes, sizeof(*nodes));
+	_cleanup_free_ size_t *nodes = calloc(c->nm->n_nodes, sizeof(*nodes));
 
 	if (!nodes)
 		return -1;
@@ -42,9 +42,10 @@ static int gather_connectors(struct metrics *m, const struct controller *c)
 		return -1;
 	for (size_t i = 0; i < m->n_connectors; i++) {
 		struct metrics_connector *k = &m->connectors[i];
+		const char *id = c->nm->nodes[nodes[i]].id;
 
-		snprintf(k->id, sizeof(k->id), "%s", nodes[i]->id);
-		k->healthy = client_healthy(c->client, peers_index(c->peers, nodes[i]->id));
+		snprintf(k->id, sizeof(k->id), "%s", id);
+		k->healthy = client_healthy(c->client, peers_index(c->peers, id));
 		m->n_healthy += k->healthy;
 	}
 	return 0;

@@ -76,17 +76,17 @@ static cJSON *codes_json(const uint64_t *counts, size_t n)
 
 static cJSON *connectors_json(const struct controller *c)
 {
-	_cleanup_free_ const struct netmap_node **nodes = calloc(c->nm->n_nodes, sizeof(*nodes));
+	_cleanup_free_ size_t *nodes = calloc(c->nm->n_nodes, sizeof(*nodes));
 	size_t n = nodes ? controller_connectors(c, nodes) : 0;
 	cJSON *list = cJSON_CreateArray();
 
 	for (size_t i = 0; i < n; i++) {
+		const char *id = c->nm->nodes[nodes[i]].id;
 		cJSON *o = cJSON_CreateObject();
 
-		cJSON_AddStringToObject(o, "id", nodes[i]->id);
-		cJSON_AddBoolToObject(
-			o, "healthy",
-			client_healthy(c->client, peers_index(c->peers, nodes[i]->id)));
+		cJSON_AddStringToObject(o, "id", id);
+		cJSON_AddBoolToObject(o, "healthy",
+				      client_healthy(c->client, peers_index(c->peers, id)));
 		cJSON_AddItemToArray(list, o);
 	}
 	return list;

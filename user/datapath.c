@@ -88,6 +88,7 @@ static void set_up(struct datapath *d, const struct datapath_config *cfg, uint32
 	d->skel->rodata->c25_nat_hi = cfg->nat_hi;
 	/* As many as the table has: one, where the role is missing. */
 	d->skel->rodata->c25_max_flows = cfg->connector ? cfg->max_flows : 1;
+	d->skel->rodata->c25_index_mask = cfg->connector ? tables_buckets(cfg) - 1 : 0;
 	/* One peer alone never fills the table. */
 	d->skel->rodata->c25_peer_quota = cfg->max_flows - cfg->max_flows / 4;
 }

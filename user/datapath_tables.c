@@ -12,12 +12,16 @@
 
 #define WAY_OUT "`conn25 detach --pin %s` takes the old datapath and its mappings down"
 
+/* Of c25_index. */
+#define MIN_BUCKETS 64
+
 enum {
 	CLIENT = 1 << 0,
 	CONNECTOR = 1 << 1,
 	PER_MAPPING = 1 << 2, /* --max-mappings entries */
 	PER_FLOW = 1 << 3,    /* --max-flows entries */
 	FLOWS = 1 << 4,       /* speak of each other's entries: they come and go together */
+	INDEX = 1 << 8,       /* tables_buckets() */
 	PER_LEASE = 1 << 6,   /* leases that ended stay recorded while their addresses rest */
 	DNS = 1 << 7,         /* --dns-intercept */
 	REPLACEABLE = 1 << 5, /* holds nothing that a restart must find again */
@@ -33,9 +37,9 @@ static const struct {
 	{ "c25_begun", CLIENT },
 	{ "c25_leases", CLIENT | PER_LEASE },
 	{ "c25_mappings", CONNECTOR | PER_MAPPING },
-	{ "c25_flow_out", CONNECTOR | PER_FLOW | FLOWS },
-	{ "c25_flow_in", CONNECTOR | PER_FLOW | FLOWS },
 	{ "c25_flows", CONNECTOR | PER_FLOW | FLOWS },
+	{ "c25_index", CONNECTOR | INDEX | FLOWS },
+	{ "c25_ways", CONNECTOR | REPLACEABLE },
 	{ "c25_held", CONNECTOR | FLOWS },
 	{ "c25_names", DNS },
 	{ "c25_dns_to", DNS },
@@ -156,6 +160,17 @@ static int meta_make(struct tables *t)
 	return err;
 }
 
+uint32_t tables_buckets(const struct datapath_config *cfg)
+{
+	uint32_t n = MIN_BUCKETS;
+
+	/* Each flow has two cells: of a full table's buckets half the cells are in use. Fewer lie
+	 * closer together, which packets of many flows feel. */
+	while (n < cfg->max_flows / 2)
+		n *= 2;
+	return n;
+}
+
 static int set_size(const struct tables *t, struct bpf_map *map)
 {
 	unsigned traits = traits_of(map);
@@ -168,6 +183,8 @@ static int set_size(const struct tables *t, struct bpf_map *map)
 		return bpf_map__set_max_entries(map, 2 * t->cfg->max_mappings);
 	if (traits & PER_FLOW)
 		return bpf_map__set_max_entries(map, t->cfg->max_flows);
+	if (traits & INDEX)
+		return bpf_map__set_max_entries(map, tables_buckets(t->cfg));
 	return 0;
 }
 

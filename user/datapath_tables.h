@@ -29,6 +29,9 @@ int tables_prepare(struct tables *t, struct bpf_object *obj, const struct datapa
 /* After load. Pins what is new, c25_meta last: a set without it counts as never made. */
 int tables_pin(struct tables *t);
 
+/* Of c25_index: a power of two. */
+uint32_t tables_buckets(const struct datapath_config *cfg);
+
 /* Whether this node's roles have the map; false for what libbpf makes for itself. */
 bool tables_has(const struct datapath_config *cfg, const struct bpf_map *map);
 

@@ -72,9 +72,9 @@ struct dns_latency {
 
 struct dns_proxy_stats {
 	struct dns_latency latency[2]; /* of names that are not configured, and that are */
-	uint64_t queries;   /* readable, from clients */
-	uint64_t passed;    /* not configured */
-	uint64_t rewritten; /* answered with magic addresses */
+	uint64_t queries;              /* readable, from clients */
+	uint64_t passed;               /* not configured */
+	uint64_t rewritten;            /* answered with magic addresses */
 	uint64_t empty;
 	uint64_t servfail;
 	uint64_t negative;  /* configured, passed as it was */

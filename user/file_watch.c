@@ -120,7 +120,7 @@ static int start(struct file_watch *w)
 }
 
 int file_watch_new(struct file_watch **out, uv_loop_t *loop, const char *path,
-		     void (*changed)(void *ctx), void *ctx)
+		   void (*changed)(void *ctx), void *ctx)
 {
 	struct file_watch *w = calloc(1, sizeof(*w));
 	const char *slash;

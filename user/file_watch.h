@@ -18,7 +18,7 @@ struct file_watch;
  * change falls in between. 0 or a negative errno.
  */
 int file_watch_new(struct file_watch **out, uv_loop_t *loop, const char *path,
-		     void (*changed)(void *ctx), void *ctx);
+		   void (*changed)(void *ctx), void *ctx);
 
 /* `changed` is not called any more. The memory goes once the loop has closed the handles, so the
  * loop must run until then (until uv_run() returns of itself). */

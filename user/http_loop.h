@@ -17,7 +17,7 @@ struct http_loop {
 	struct MHD_Daemon *mhd;
 	uv_poll_t poll;
 	uv_timer_t again; /* the daemon has work left that no descriptor tells of */
-	unsigned open; /* handles */
+	unsigned open;    /* handles */
 	void (*stopped)(struct http_loop *h);
 };
 

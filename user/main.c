@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "options.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,16 @@ static void print_usage(FILE *out)
 	fprintf(out, "\n`conn25 COMMAND --help` tells more of each.\n");
 }
 
+/* A command has done its work only when what it said has been written; a reader who has heard
+ * enough is no fault. */
+static int written(int code)
+{
+	if ((!fflush(stdout) && !ferror(stdout)) || errno == EPIPE || code)
+		return code;
+	fprintf(stderr, "conn25: cannot write: %s\n", strerror(errno));
+	return EXIT_FAULT;
+}
+
 int main(int argc, char **argv)
 {
 	/* A peer or a pipe that goes away is an error of its write, not our end. */
@@ -43,13 +54,13 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_usage(stdout);
-		return 0;
+		return written(0);
 	}
 	if (!strcmp(argv[1], "--version"))
 		argv[1] = "version";
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return written(commands[i].run(argc - 1, argv + 1));
 	fprintf(stderr, "conn25: unknown command \"%s\"; `conn25 help` lists them\n", argv[1]);
 	return EXIT_USAGE;
 }

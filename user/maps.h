@@ -32,8 +32,6 @@
 	X(KEPT, kept)                                                                              \
 	X(BEGUN, begun)                                                                            \
 	X(MAPPINGS, mappings)                                                                      \
-	X(FLOW_OUT, flow_out)                                                                      \
-	X(FLOW_IN, flow_in)                                                                        \
 	X(FLOWS, flows)                                                                            \
 	X(NAMES, names)                                                                            \
 	X(DNS_TO, dns_to)                                                                          \

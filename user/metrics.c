@@ -48,9 +48,8 @@ static void put_latency(FILE *out, const char *names, const struct dns_latency *
 static void print_dns(FILE *out, const struct dns_proxy_stats *s)
 {
 	const struct named outcomes[] = {
-		{ "passed", s->passed },     { "rewritten", s->rewritten },
-		{ "empty", s->empty },	     { "negative", s->negative },
-		{ "servfail", s->servfail },
+		{ "passed", s->passed },     { "rewritten", s->rewritten }, { "empty", s->empty },
+		{ "negative", s->negative }, { "servfail", s->servfail },
 	};
 	const struct named troubles[] = {
 		{ "unreadable", s->unreadable },
@@ -61,7 +60,8 @@ static void print_dns(FILE *out, const struct dns_proxy_stats *s)
 		  "DNS questions that the daemon answered, by outcome.", "outcome", outcomes,
 		  ARRAY_SIZE(outcomes));
 	metrics_family(out, "conn25_dns_query_duration_seconds", METRICS_HISTOGRAM,
-		       "Time from a DNS question to its answer, by whether its name is configured.");
+		       "Time from a DNS question to its answer, by whether its name is "
+		       "configured.");
 	put_latency(out, "other", &s->latency[0]);
 	put_latency(out, "configured", &s->latency[1]);
 	metrics_one(out, "conn25_dns_received_total", METRICS_COUNTER,

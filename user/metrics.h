@@ -2,8 +2,8 @@
 /*
  * metrics: what the daemon counts and what its maps hold, as Prometheus text (format 0.0.4).
  *
- * The loop fills `struct metrics`, which is plain numbers; another thread reads the maps and prints.
- * The names are part of the contract: docs/metrics.md lists them all. Serves nothing.
+ * The loop fills `struct metrics`, which is plain numbers; another thread reads the maps and
+ * prints. The names are part of the contract: docs/metrics.md lists them all. Serves nothing.
  */
 #ifndef METRICS_H
 #define METRICS_H

@@ -141,8 +141,7 @@ static int print_fill(FILE *out, const struct maps *m)
 	int failed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(filled); i++) {
-		int err = m->fd[filled[i]] < 0 ? 0 :
-						 maps_fill(m, filled[i], &used[i], &size[i]);
+		int err = m->fd[filled[i]] < 0 ? 0 : maps_fill(m, filled[i], &used[i], &size[i]);
 
 		failed = failed ? failed : err;
 	}

@@ -25,11 +25,11 @@ static int read_self(struct self *s)
 	if (!f || !fgets(line, sizeof(line), f))
 		return -1;
 	at = strrchr(line, ')'); /* the name before may hold anything */
-	if (!at || sscanf(at + 1,
-			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-			  " %*d %*d %*d %*d %" SCNu64 " %*d %" SCNu64 " %" SCNu64 " %" SCNu64,
-			  &s->user, &s->system, &s->threads, &s->started, &s->virtual,
-			  &s->resident) != 6)
+	if (!at ||
+	    sscanf(at + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+		   " %*d %*d %*d %*d %" SCNu64 " %*d %" SCNu64 " %" SCNu64 " %" SCNu64,
+		   &s->user, &s->system, &s->threads, &s->started, &s->virtual, &s->resident) != 6)
 		return -1;
 	return 0;
 }

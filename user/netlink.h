@@ -61,8 +61,10 @@ int netlink_link_del(struct netlink *nl, uint32_t ifindex);
 int netlink_addr_add(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
 int netlink_addr_del(struct netlink *nl, uint32_t ifindex, const struct prefix *p);
 /* The address packets leave from: first global one of the family that is neither deprecated nor
- * temporary. -ENODATA: none. */
-int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, struct c25_addr *out);
+ * temporary, nor unique local (RFC 4193) where there are others; but `had`, once chosen, for as
+ * long as it is as good. -ENODATA: none. */
+int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, const struct c25_addr *had,
+		    struct c25_addr *out);
 /* Those that may be used now, neither tentative nor failed; p->addr is the address itself, host
  * bits and all. */
 int netlink_addr_each(struct netlink *nl,

@@ -86,11 +86,20 @@ static int addr_dump(struct netlink *nl, int family, uint32_t ifindex, netlink_e
 struct addr_search {
 	uint32_t ifindex;
 	bool is4;
-	bool found;
+	struct c25_addr had;
+	int worth; /* of `addr`; 0: none found */
 	struct c25_addr addr;
 };
 
-static int addr_take_first(const struct nlmsghdr *nlh, void *ctx)
+/* Addresses of a site's own (RFC 4193) reach nothing outside: any other is better. */
+static int addr_worth(const struct addr_search *s, const struct c25_addr *a)
+{
+	bool local = !s->is4 && (a->b[0] & 0xfe) == 0xfc;
+
+	return 1 + addr_equal(a, &s->had) + 2 * !local;
+}
+
+static int addr_take_best(const struct nlmsghdr *nlh, void *ctx)
 {
 	/* IFA_F_SECONDARY, of IPv4, is IFA_F_TEMPORARY, of IPv6. */
 	const uint32_t unfit = IFA_F_TEMPORARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE |
@@ -98,23 +107,26 @@ static int addr_take_first(const struct nlmsghdr *nlh, void *ctx)
 	struct addr_search *s = ctx;
 	struct one_addr a;
 
-	if (s->found || !addr_parse_msg(&a, nlh) || a.ifindex != s->ifindex)
+	if (!addr_parse_msg(&a, nlh) || a.ifindex != s->ifindex)
 		return 0;
 	if (addr_is4(&a.p.addr) != s->is4 || a.scope != RT_SCOPE_UNIVERSE || a.flags & unfit)
 		return 0;
-	s->found = true;
+	if (addr_worth(s, &a.p.addr) <= s->worth)
+		return 0;
+	s->worth = addr_worth(s, &a.p.addr);
 	s->addr = a.p.addr;
 	return 0;
 }
 
-int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, struct c25_addr *out)
+int netlink_addr_of(struct netlink *nl, uint32_t ifindex, bool is4, const struct c25_addr *had,
+		    struct c25_addr *out)
 {
-	struct addr_search s = { .ifindex = ifindex, .is4 = is4 };
-	int err = addr_dump(nl, is4 ? AF_INET : AF_INET6, ifindex, addr_take_first, &s);
+	struct addr_search s = { .ifindex = ifindex, .is4 = is4, .had = *had };
+	int err = addr_dump(nl, is4 ? AF_INET : AF_INET6, ifindex, addr_take_best, &s);
 
 	if (err)
 		return err;
-	if (!s.found)
+	if (!s.worth)
 		return -ENODATA;
 	*out = s.addr;
 	return 0;

@@ -31,7 +31,7 @@ struct netmap_node {
 	char **tags;
 	size_t n_tags;
 	char *peer_api; /* base URL, no slash at its end; NULL: the node has no overlay address */
-	char *peer_api_tls; /* the same with --peerapi-tls-*; NULL: no other, it was given */
+	char *peer_api_tls;  /* the same with --peerapi-tls-*; NULL: no other, it was given */
 	char *wireguard_key; /* or NULL */
 	bool connector;
 };

@@ -42,10 +42,10 @@ void peerapi_client_set_tls(struct peerapi_client *c, const struct tls *tls);
 struct peerapi_post {
 	const char *base;
 	const struct netmap_node *node; /* whose certificate it must be where `base` is https */
-	const char *path;              /* and query, escaped */
-	const struct c25_addr *source; /* own overlay address to send from, NULL for any */
-	const char *type;              /* media type of the body and of the answer wanted */
-	const void *body;              /* copied */
+	const char *path;               /* and query, escaped */
+	const struct c25_addr *source;  /* own overlay address to send from, NULL for any */
+	const char *type;               /* media type of the body and of the answer wanted */
+	const void *body;               /* copied */
 	size_t len;
 	uint64_t timeout_ms;
 };

@@ -124,8 +124,8 @@ static struct curl_blob blob(const struct tls_pem *p)
 
 #define SET(option, value) (failed |= curl_easy_setopt(easy, option, value) != CURLE_OK)
 
-int call_tls_set(struct call_tls *t, CURL *easy, struct tls_conns *conns,
-		 const struct tls_set *set, const struct netmap_node *node)
+int call_tls_set(struct call_tls *t, CURL *easy, struct tls_conns *conns, const struct tls_set *set,
+		 const struct netmap_node *node)
 {
 	struct curl_blob cert = blob(&set->cert), key = blob(&set->key), ca = blob(&set->ca);
 	bool failed = false;

@@ -31,7 +31,7 @@ struct call_tls {
 };
 
 /* `set` is copied from. 0 or -ENOMEM. */
-int call_tls_set(struct call_tls *t, CURL *easy, struct tls_conns *conns,
-		 const struct tls_set *set, const struct netmap_node *node);
+int call_tls_set(struct call_tls *t, CURL *easy, struct tls_conns *conns, const struct tls_set *set,
+		 const struct netmap_node *node);
 
 #endif

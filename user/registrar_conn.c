@@ -150,10 +150,11 @@ static void set_failing(struct registrar *r, struct conn *c, uint64_t since,
 {
 	c->how = how;
 	if (!c->failing) {
-		c->failing = true;
+		c->failing = c->all_leave = true;
 		c->failing_since = since;
-		desert_again(r, c);
 	}
+	if (c->all_leave)
+		desert_again(r, c);
 	set_unhealthy(r, c);
 }
 

@@ -4,7 +4,7 @@
 void desert_again(struct registrar *r, struct conn *c)
 {
 	c->all_leave = true;
-	c->desert_at = c->failing_since + SILENCE_MS;
+	c->desert_at = c->failing_since + (c->how == REGISTRAR_PRESENT ? RESTART_MS : SILENCE_MS);
 	if (c->desert_at < r->now)
 		c->desert_at = r->now;
 }

@@ -27,6 +27,7 @@
 #include <uthash.h>
 
 #define SILENCE_MS    1000 /* without an answer a request is given up, and mappings move on */
+#define RESTART_MS    2000 /* the same where its host answers: a daemon that starts again is no move */
 #define PROBE_MIN_MS  500
 #define PROBE_MAX_MS  5000
 #define CALM_MS       10000 /* healthy for so long, the next probes begin at the minimum again */

@@ -167,8 +167,8 @@ static int fold_flow(uint32_t slot, const struct c25_flow *f, void *ctx)
 	row = bsearch(&like, r->s->mappings, r->s->n_mappings, sizeof(*row), by_key);
 	if (!row)
 		return 0;
-	row->packets += f->packets[0] + f->packets[1];
-	row->bytes += f->bytes[0] + f->bytes[1];
+	row->packets += f->count[0].packets + f->count[1].packets;
+	row->bytes += f->count[0].bytes + f->count[1].bytes;
 	if (f->last_seen > row->last_seen)
 		row->last_seen = f->last_seen;
 	return 0;

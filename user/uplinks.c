@@ -90,16 +90,27 @@ static void want_named(struct uplinks *u, uint32_t overlay)
 			want(u, &link);
 }
 
+/* Flows end with their address: a question that failed must not look like an address that is gone. */
+static int read_addr(struct uplinks *u, const struct uplink *up, bool is4,
+		     const struct c25_addr *had, struct c25_addr *out)
+{
+	int err = netlink_addr_of(u->nl, up->ifindex, is4, had, out);
+
+	return err == -ENODATA ? 0 : err;
+}
+
 static int write_dev(struct uplinks *u, struct uplink *up, const struct maps *maps)
 {
 	struct netlink_link link;
 	struct c25_dev dev = { 0 };
 	int err = netlink_link_get_index(u->nl, up->ifindex, &link);
 
+	if (!err)
+		err = read_addr(u, up, true, &up->dev.addr4, &dev.addr4);
+	if (!err)
+		err = read_addr(u, up, false, &up->dev.addr6, &dev.addr6);
 	if (err)
 		return err;
-	netlink_addr_of(u->nl, up->ifindex, true, &dev.addr4);
-	netlink_addr_of(u->nl, up->ifindex, false, &dev.addr6);
 	dev.flags = C25_DEV_UPLINK | (link.l2 ? C25_DEV_L2 : 0);
 	dev.mtu = link.mtu;
 	memcpy(dev.mac, link.mac, sizeof(dev.mac));

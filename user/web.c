@@ -4,10 +4,12 @@
 #include "http_loop.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <utlist.h>
 
 #define STREAM_BLOCK ((size_t)16 * 1024)
+#define LONG_ANSWER  ((size_t)256 * 1024)
 #define LAST_RUNS    16 /* at the end, for what the streams have left */
 
 /* One request, from its announcement to its end. */
@@ -66,11 +68,14 @@ static enum MHD_Result refuse(struct MHD_Connection *conn, unsigned status, cons
 
 /* Jobs. */
 
+/* What a long answer was made of goes back to the system: each thread's heap would keep its own. */
 static void job_work(uv_work_t *work)
 {
 	struct web *w = work->data;
 
 	w->text = w->waiting->route->print(w->job);
+	if (w->text && strlen(w->text) >= LONG_ANSWER)
+		malloc_trim(0);
 }
 
 /* Goes on with the connection: libmicrohttpd asks for its answer once more. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make bench-recovery: daemons with N leases are killed and started: how long until they are ready,
 # and whether everything is as before. N: 100000 in 1 s and 1000000 in 10 s, or the numbers given.
-# shellcheck disable=SC2154,SC2034 # variables that lib.sh sets and reads by name
+# shellcheck disable=SC2128,SC2154,SC2178,SC2034 # variables that lib.sh sets and reads by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../netns/lib.sh"
 LEASES=${LEASES:-100000 1000000}

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * load: closed-loop traffic for the benches. Client and server share one core, so that the core
- * is never idle and wall time is the CPU time of everything on the way, softirqs included.
+ * is never idle and wall time is the CPU time of everything on the way, softirqs included. They
+ * take turns burst by burst and use few system calls, so that the time is the packets' and not the
+ * load's own.
  *
  *	load serve PORT			serves all of the below on one port, until killed
  *	load udp ADDR PORT N FLOWS	N datagrams of 64 bytes from FLOWS ports in turn
  *	load connect ADDR PORT N	N times: connect, one byte, close
  *	load stream ADDR PORT MIB	one TCP connection
+ *	load flows ADDR PORT N		N datagrams, each of another flow; none is answered
  *
- * The clients print nanoseconds per unit (datagram, connection, MiB).
+ * `connect` takes PORTS ports in turn, so that no NAT runs out of its own. `udp`, `connect` and
+ * `stream` print nanoseconds per unit (datagram, connection, MiB).
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +33,8 @@
 #define PAYLOAD    64
 #define FIRST_PORT 10000
 #define CHUNK      (256 * 1024)
+#define PORTS      32
+#define SOCKETS    200 /* of `flows` */
 
 static void die(const char *what)
 {
@@ -97,41 +104,74 @@ static void echo_udp(int fd)
 			       msgs[i].msg_hdr.msg_namelen);
 }
 
+static void serve_tcp(int ep, int port, int *fds)
+{
+	for (int i = 0; i < PORTS; i++) {
+		fds[i] = bound(SOCK_STREAM, "::", port + i, 1, 0);
+		if (listen(fds[i], 1024))
+			die("listen");
+		epoll_ctl(ep, EPOLL_CTL_ADD, fds[i],
+			  &(struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fds[i] << 32 } });
+	}
+}
+
 static void serve(int port)
 {
 	static char chunk[CHUNK];
-	int udp = bound(SOCK_DGRAM, "::", port, 1, 0), tcp = bound(SOCK_STREAM, "::", port, 1, 0);
-	int ep = epoll_create1(0);
+	int udp = bound(SOCK_DGRAM, "::", port, 1, 0), tcp[PORTS], ep = epoll_create1(0);
 	struct epoll_event e;
 
-	if (listen(tcp, 1024))
-		die("listen");
-	epoll_ctl(ep, EPOLL_CTL_ADD, udp, &(struct epoll_event){ EPOLLIN, { .fd = udp } });
-	epoll_ctl(ep, EPOLL_CTL_ADD, tcp, &(struct epoll_event){ EPOLLIN, { .fd = tcp } });
+	/* A datagram that arrives must not stop the client in the middle of its burst. */
+	if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 }))
+		die("sched_setscheduler");
+	serve_tcp(ep, port, tcp);
+	epoll_ctl(ep, EPOLL_CTL_ADD, udp, &(struct epoll_event){ EPOLLIN, { .u64 = udp } });
 	for (;;) {
 		if (epoll_wait(ep, &e, 1, -1) < 1)
 			continue;
-		if (e.data.fd == udp) {
+		if (e.data.u64 == (uint64_t)udp) {
 			echo_udp(udp);
-		} else if (e.data.fd == tcp) {
-			int fd = accept(tcp, NULL, NULL);
+		} else if (e.data.u64 >> 32) { /* a listener */
+			int fd = accept((int)(e.data.u64 >> 32), NULL, NULL);
 
 			epoll_ctl(ep, EPOLL_CTL_ADD, fd,
-				  &(struct epoll_event){ EPOLLIN, { .fd = fd } });
+				  &(struct epoll_event){ EPOLLIN, { .u64 = (uint64_t)fd } });
 		} else {
-			ssize_t n = recv(e.data.fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+			int fd = (int)e.data.u64;
+			ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 
-			if (n == 0 || (n < 0 && errno != EAGAIN))
-				close(e.data.fd);
+			/* The one that closes first keeps the port: not the client. */
+			if ((n == 1 && *chunk == 'x') || n == 0 || (n < 0 && errno != EAGAIN))
+				close(fd);
 		}
 	}
+}
+
+/* One burst; `fds` are used in turn from `flow` on. Only the last datagram is answered. */
+static void send_burst(const int *fds, int flow, int flows)
+{
+	static char data[PAYLOAD] = { 'D' }, last[PAYLOAD] = { 'L' };
+	struct iovec iov[2] = { { data, PAYLOAD }, { last, PAYLOAD } };
+	struct mmsghdr msgs[BURST];
+
+	for (int i = 0; i < BURST; i++)
+		msgs[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &iov[i == BURST - 1], .msg_iovlen = 1 };
+	if (flows == 1) {
+		if (sendmmsg(fds[0], msgs, BURST, 0) != BURST)
+			die("sendmmsg");
+		return;
+	}
+	for (int i = 0; i < BURST; i++)
+		if (send(fds[(flow + i) % flows], i == BURST - 1 ? last : data, PAYLOAD, 0) < 0)
+			die("send");
 }
 
 /* Sends bursts and waits for the answer to each burst's last datagram. */
 static double run_udp(const char *addr, int port, long n, int flows)
 {
 	int *fds = calloc((size_t)flows, sizeof(int));
-	char buf[PAYLOAD] = { 0 }, back[PAYLOAD];
+	char buf[PAYLOAD] = { 'L' }, back[PAYLOAD];
 	uint64_t started;
 	long sent = 0;
 
@@ -142,40 +182,51 @@ static double run_udp(const char *addr, int port, long n, int flows)
 		fds[i] = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
 		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 		/* Every flow is there before the clock runs. */
-		buf[0] = 'L';
 		if (send(fds[i], buf, sizeof(buf), 0) < 0 ||
 		    recv(fds[i], back, sizeof(back), 0) < 0)
 			die("first datagram");
 	}
 	started = now_ns();
-	for (int flow = 0; sent < n;) {
-		for (int i = 0; i < BURST; i++, sent++) {
-			int fd = fds[flow++ % flows];
-
-			buf[0] = i == BURST - 1 ? 'L' : 'D';
-			if (send(fd, buf, sizeof(buf), 0) < 0)
-				die("send");
-			if (i == BURST - 1 && recv(fd, back, sizeof(back), 0) < 0)
-				die("a burst was not answered");
-		}
+	for (int flow = 0; sent < n; flow = (flow + BURST) % flows, sent += BURST) {
+		send_burst(fds, flow, flows);
+		if (recv(fds[(flow + BURST - 1) % flows], back, sizeof(back), 0) < 0)
+			die("a burst was not answered");
 	}
 	return (double)(now_ns() - started) / (double)sent;
 }
 
+static void send_flows(const char *addr, int port, long n)
+{
+	char data[PAYLOAD] = { 'D' };
+
+	for (int i = 0; i < SOCKETS; i++) {
+		int fd = bound(SOCK_DGRAM, addr, port, 0, FIRST_PORT + i);
+		struct sockaddr_in6 to;
+		socklen_t len = sizeof(to);
+
+		if (getpeername(fd, (struct sockaddr *)&to, &len))
+			die("getpeername");
+		for (int k = 0; k < n / SOCKETS; k++) {
+			/* At the same place in both families. */
+			to.sin6_port = htons((uint16_t)(port + k));
+			sendto(fd, data, sizeof(data), 0, (struct sockaddr *)&to, len);
+		}
+		close(fd);
+	}
+}
+
 static double run_connect(const char *addr, int port, long n)
 {
-	struct linger reset = { .l_onoff = 1 };
 	uint64_t started = now_ns();
+	char byte;
 
 	for (long i = 0; i < n; i++) {
-		int fd = bound(SOCK_STREAM, addr, port, 0, 0);
+		int fd = bound(SOCK_STREAM, addr, port + (int)(i % PORTS), 0, 0);
 
 		if (send(fd, "x", 1, 0) != 1)
 			die("send");
-		/* The client's port is free again at once. */
-		shutdown(fd, SHUT_WR);
-		recv(fd, (char[1]){ 0 }, 1, 0);
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		if (recv(fd, &byte, 1, 0))
+			die("the server has not closed");
 		close(fd);
 	}
 	return (double)(now_ns() - started) / (double)n;
@@ -204,6 +255,8 @@ int main(int argc, char **argv)
 		serve(atoi(argv[2]));
 	else if (argc == 6 && !strcmp(argv[1], "udp"))
 		printf("%.1f\n", run_udp(argv[2], atoi(argv[3]), atol(argv[4]), atoi(argv[5])));
+	else if (argc == 5 && !strcmp(argv[1], "flows"))
+		send_flows(argv[2], atoi(argv[3]), atol(argv[4]));
 	else if (argc == 5 && !strcmp(argv[1], "connect"))
 		printf("%.1f\n", run_connect(argv[2], atoi(argv[3]), atol(argv[4])));
 	else if (argc == 5 && !strcmp(argv[1], "stream"))

@@ -138,6 +138,16 @@ static inline struct c25_flow flow_at(uint32_t slot)
 	return f;
 }
 
+/* Ends every flow of the mapping; how many. */
+static inline int revoke_mapping(const char *client, const char *transit)
+{
+	struct c25_mapping_key k = { .client = addr_of(client), .transit = addr_of(transit) };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = &k, .ctx_size_in = sizeof(k));
+
+	cr_assert_eq(bpf_prog_test_run_opts(bpf_program__fd(b.skel->progs.c25_revoke), &o), 0);
+	return (int)o.retval;
+}
+
 /* Waits for the sweep to bring a slot into a state. */
 static inline bool becomes(uint32_t slot, uint32_t state)
 {

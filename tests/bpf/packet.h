@@ -406,6 +406,9 @@ static inline void bench_devices(struct bench *b)
 /* Flows that a peer may hold, for the next bench_open(); 0: more than there are. */
 static uint32_t bench_quota;
 
+/* Buckets of c25_index less 1, for the next bench_open(); 0: as many as there are. */
+static uint32_t bench_index_mask;
+
 /* Programs loaded, the two peers known, the pools set; no mapping yet. */
 static inline void bench_open(struct bench *b, bool tunnel_key)
 {
@@ -417,6 +420,8 @@ static inline void bench_open(struct bench *b, bool tunnel_key)
 	b->skel->rodata->c25_nat_lo = NAT_LO;
 	b->skel->rodata->c25_nat_hi = NAT_HI;
 	b->skel->rodata->c25_max_flows = 1024;
+	if (bench_index_mask)
+		b->skel->rodata->c25_index_mask = bench_index_mask;
 	if (bench_quota)
 		b->skel->rodata->c25_peer_quota = bench_quota;
 	cr_assert_eq(conn25_bpf__load(b->skel), 0);

@@ -412,8 +412,7 @@ static void fill_all(void)
 		.uplink = 7,
 		.app = 1,
 		.last_seen = boot_now(),
-		.packets = { 6, 4 },
-		.bytes = { 600, 400 },
+		.count = { { 6, 600 }, { 4, 400 } },
 	};
 	struct c25_magic out;
 

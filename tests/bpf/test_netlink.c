@@ -121,23 +121,52 @@ Test(netlink, addresses_come_and_go_and_may_be_repeated)
 
 Test(netlink, the_address_of_a_device_is_its_first_global_one)
 {
-	struct c25_addr a, want;
+	struct c25_addr a, want, none = { 0 };
 	uint32_t dev;
 
 	RUN("ip link add br0 up type bridge; ip link add br1 up type bridge");
 	dev = index_of("br0");
-	cr_assert_eq(netlink_addr_of(nl, dev, true, &a), -ENODATA);
-	cr_assert_eq(netlink_addr_of(nl, dev, false, &a), -ENODATA, "link-local only");
+	cr_assert_eq(netlink_addr_of(nl, dev, true, &none, &a), -ENODATA);
+	cr_assert_eq(netlink_addr_of(nl, dev, false, &none, &a), -ENODATA, "link-local only");
 	RUN("ip addr add 192.0.2.66/24 dev br1");
 	RUN("ip addr add 198.51.100.9/24 dev br0 scope link; ip addr add 192.0.2.5/24 dev br0");
 	RUN("ip addr add 192.0.2.6/24 dev br0");
 	RUN("ip addr add 2001:db8::5/64 dev br0 nodad");
 	RUN("ip addr add 2001:db8::6/64 dev br0 nodad preferred_lft 0");
-	cr_assert_eq(netlink_addr_of(nl, dev, true, &a), 0);
+	cr_assert_eq(netlink_addr_of(nl, dev, true, &none, &a), 0);
 	want = A("192.0.2.5");
 	cr_assert(addr_equal(&a, &want));
-	cr_assert_eq(netlink_addr_of(nl, dev, false, &a), 0);
+	cr_assert_eq(netlink_addr_of(nl, dev, false, &none, &a), 0);
 	want = A("2001:db8::5");
+	cr_assert(addr_equal(&a, &want));
+}
+
+Test(netlink, the_address_of_a_device_stays_while_it_is_as_good)
+{
+	struct c25_addr a = { 0 }, want, none = { 0 };
+	uint32_t dev;
+
+	RUN("ip link add br0 up type bridge");
+	dev = index_of("br0");
+	RUN("ip addr add fd00:7::5/64 dev br0 nodad");
+	cr_assert_eq(netlink_addr_of(nl, dev, false, &none, &a), 0);
+	want = A("fd00:7::5");
+	cr_assert(addr_equal(&a, &want));
+	RUN("ip addr add 2001:db8::5/64 dev br0 nodad");
+	cr_assert_eq(netlink_addr_of(nl, dev, false, &a, &a), 0);
+	want = A("2001:db8::5");
+	cr_assert(addr_equal(&a, &want), "a unique local address gives way");
+	/* The kernel puts new ones before old ones, and what is taken away and given back behind. */
+	RUN("ip addr add 2001:db8::6/64 dev br0 nodad; ip addr add fd00:7::6/64 dev br0 nodad");
+	RUN("ip addr add 192.0.2.5/24 dev br0; ip addr add 198.51.100.5/24 dev br0");
+	cr_assert_eq(netlink_addr_of(nl, dev, false, &a, &a), 0);
+	cr_assert(addr_equal(&a, &want));
+	want = a = A("198.51.100.5");
+	cr_assert_eq(netlink_addr_of(nl, dev, true, &a, &a), 0);
+	cr_assert(addr_equal(&a, &want));
+	RUN("ip addr del 198.51.100.5/24 dev br0");
+	cr_assert_eq(netlink_addr_of(nl, dev, true, &a, &a), 0);
+	want = A("192.0.2.5");
 	cr_assert(addr_equal(&a, &want));
 }
 

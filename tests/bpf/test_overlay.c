@@ -106,6 +106,8 @@ Test(overlay, vxlan_makes_device_addresses_routes_and_rules)
 	SHOWS("ip route show table 2525", "198.18.2.0/24 dev conn25");
 	SHOWS("ip -6 route show table 2525", "fd25::9 dev conn25 proto 25 src fd25::1");
 	SHOWS("ip -6 route show table 2525", "fd25:a::/96 dev conn25 proto 25 src fd25::1");
+	/* Else the kernel takes the first for the routers' anycast address. */
+	SHOWS("ip -6 route show table 2525", "fd25:a:: dev conn25 proto 25 src fd25::1");
 	SHOWS("ip rule", "25:\tfrom all to 198.18.0.0/23 lookup 2525 proto 25");
 	SHOWS("ip rule", "to 198.18.2.0/24 lookup 2525");
 	SHOWS("ip rule", "to 100.101.0.9 lookup 2525");

@@ -167,6 +167,26 @@ Test(packets_errors, a_quote_cut_short_before_its_checksum_is_translated)
 	bench_close(&b);
 }
 
+Test(packets_errors, a_quote_of_a_protocol_without_ports_may_be_shorter_than_theirs)
+{
+	struct frame had, want;
+
+	client_opens();
+	for (int i = 0; i < 2; i++) {
+		const struct family *f = families[i];
+		struct packet p = plain(f, f->own, f->transit, IPPROTO_GRE, 0, 0), q = p;
+		struct outcome o;
+
+		p.len = q.len = 4;
+		q.dst = f->magic;
+		o = overlay_in(&b, error_about(f, p, &had, f->peer, f->own, f->unreachable, 0));
+		cr_assert_eq(o.verdict, VERDICT_PASS);
+		expect_bytes(&o, error_about(f, q, &want, f->peer, f->own, f->unreachable, 0));
+	}
+	expect_reason(&b, CLIENT_BACK, 2);
+	bench_close(&b);
+}
+
 /* A flow at the connector; returns its port. */
 static uint16_t flow_opens(const struct family *f, uint8_t proto)
 {

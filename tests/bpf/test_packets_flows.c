@@ -253,3 +253,73 @@ Test(packets_flows, a_flow_ended_under_its_packets_stays_ended)
 	cr_assert_eq(held, living, "the peer holds %u flows, and %u live", held, living);
 	bench_close(&b);
 }
+
+#define ROUNDS 1500
+#define BURST  4
+
+/* New flows, a burst in each round. */
+static pthread_barrier_t round_begins, round_ends;
+
+static void *begin_flows(void *ctx)
+{
+	struct packet p = to_transit(&v4, IPPROTO_UDP);
+	union context c = { .skb.ifindex = b.overlay };
+	int prog = bpf_program__fd(b.skel->progs.c25_overlay_in);
+	struct frame frames[BURST];
+	uint8_t out[4096];
+
+	(void)ctx;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		for (int j = 0; j < BURST; j++) {
+			p.sport = (uint16_t)(30000 + i * BURST + (unsigned)j);
+			frames[j] = packet_build(p);
+		}
+		pthread_barrier_wait(&round_begins);
+		for (int j = 0; j < BURST; j++) {
+			LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frames[j].b,
+				    .data_size_in = (uint32_t)frames[j].len, .data_out = out,
+				    .data_size_out = sizeof(out), .ctx_in = &c,
+				    .ctx_size_in = sizeof(c));
+
+			if (bpf_prog_test_run_opts(prog, &o))
+				abort();
+		}
+		pthread_barrier_wait(&round_ends);
+	}
+	return NULL;
+}
+
+/* A mapping gets another meaning, and its flows are ended then: none made meanwhile has the old
+ * one. */
+Test(packets_flows, a_flow_made_while_its_mapping_changes_has_the_new_meaning)
+{
+	static const char *const reals[] = { REAL4, "203.0.113.8" };
+	uint32_t slots = 0;
+	pthread_t t;
+
+	open_mapped();
+	bench_start(&b);
+	cr_assert_eq(pthread_barrier_init(&round_begins, NULL, 2), 0);
+	cr_assert_eq(pthread_barrier_init(&round_ends, NULL, 2), 0);
+	cr_assert_eq(pthread_create(&t, NULL, begin_flows, NULL), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct c25_addr real = addr_of(reals[i & 1]);
+
+		pthread_barrier_wait(&round_begins);
+		bench_mapping(&b, PEER4, TRANSIT4, reals[i & 1]);
+		revoke_mapping(PEER4, TRANSIT4);
+		pthread_barrier_wait(&round_ends);
+		for (uint32_t slot = 0; slot < 1024; slot++) {
+			struct c25_flow f = flow_at(slot);
+
+			if (f.state == C25_FLOW_FREE || f.state == C25_FLOW_ENDED)
+				continue;
+			slots++;
+			cr_assert(!memcmp(&f.in.src, &real, sizeof(real)),
+				  "round %u: a flow goes where its mapping no longer does", i);
+		}
+	}
+	cr_assert_eq(pthread_join(t, NULL), 0);
+	cr_assert_gt(slots, 100);
+	bench_close(&b);
+}

@@ -1,6 +1,6 @@
 # What is lost when daemons die, and how soon they are back.
 
-.PHONY: chaos soak bench-recovery
+.PHONY: chaos crash soak bench-recovery
 
 # The load of the chaos test and the soak.
 LOAD_BIN := $(addprefix $(BUILD)/chaos/,echo udp tcp names)
@@ -33,8 +33,11 @@ previous:
 
 netns check-binaries: previous $(LOAD_BIN) $(CRASH_BIN)
 
-chaos: all previous $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
+chaos: all $(LOAD_BIN) $(CRASH_BIN) ## traffic under crashes, upgrades, reloads, a cut link: DURATION=600 s; root
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),600) bash tests/chaos/chaos.sh
+
+crash: all $(CRASH_BIN) ## daemons that die before and after every single write, those of a start too; root
+	$(Q)CONN25=$(BUILD)/conn25 CRASH_ALL=1 TEST_SECONDS=3600 tests/run.sh tests/netns/test_crash.sh
 
 soak: all $(LOAD_BIN) ## traffic and churn, memory and descriptors flat: DURATION=1800 s; root
 	$(Q)CONN25=$(BUILD)/conn25 DURATION=$(or $(DURATION),1800) bash tests/chaos/soak.sh

@@ -4,7 +4,7 @@
 #
 # SEED: the order of what is done (printed). CONN25_OTHER: the binary that upgrades go to and fro;
 # without it daemons are upgraded to their own.
-# shellcheck disable=SC2154 # variables that lib.sh sets by name
+# shellcheck disable=SC2128,SC2154,SC2178 # variables that lib.sh sets by name
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../netns/lib.sh"
 DURATION=${DURATION:-600}
@@ -106,6 +106,7 @@ outage_ends() {
 	launch "$out"
 	await "$out"
 	did "$out" started
+	calm_until=$(($(ms) + 8000))
 	out=
 }
 cut() { # CONNECTOR
@@ -135,24 +136,32 @@ reload() {
 		underlay: \"192.0.2.77\", podCIDRs: [\"10.77.0.0/16\"] }]" ;;
 	esac
 }
+# Where one connector is cut off or its daemon is out, the other one is left alone: with both gone
+# nothing can work. The one that is cut off may be killed too; one that is out is dead already.
+spare() { # NODE: it, or the client in its place, in `node`
+	node=$1
+	if [ "$1" != client ] && [ -n "$cut$out" ] && [ "$1" != "$cut" ]; then
+		node=client
+	fi
+}
+disturb() { # outage or cut, of a connector
+	[ -z "$cut$out" ] && [ "$(ms)" -ge "$calm_until" ] && "$1" "$either"
+}
 chance() { # what comes next
-	local two=(connector connector2)
+	local two=(connector connector2) either any node
 	roll 2
-	local either=${two[rolled]} any
+	either=${two[rolled]}
 	roll 3
 	any=${nodes[rolled]}
 	roll 16
-	# A daemon that is out is not killed once more.
-	[ "$any" = "$out" ] && any=client
-	[ "$either" = "$out" ] && either=client
 	case $rolled in
 	0 | 1 | 2) crash client ;;
-	3 | 4 | 5) crash "$either" ;;
-	6 | 7) crash_at_start "$any" ;;
-	8 | 9) upgrade "$any" ;;
+	3 | 4 | 5) spare "$either" && crash "$node" ;;
+	6 | 7) spare "$any" && crash_at_start "$node" ;;
+	8 | 9) spare "$any" && upgrade "$node" ;;
 	10 | 11) reload ;;
-	12 | 13) [ "$either" != client ] && [ -z "$out$cut" ] && outage "$either" ;;
-	*) [ "$either" != client ] && [ -z "$out$cut" ] && [ "$(ms)" -ge "$calm_until" ] && cut "$either" ;;
+	12 | 13) disturb outage ;;
+	*) disturb cut ;;
 	esac
 }
 
@@ -232,7 +241,18 @@ echo "# streams: $(total tcp 2) opened, $(total tcp 3) broken ($(count broken cu
 	"$(count broken unexplained) not), $(total tcp 4) KiB echoed, the longest pause $(total tcp 5) ms"
 echo "# names: $(total names 2) asked, $(total names 3) failed, $(total names 4) took over 1 s," \
 	"the slowest $(total names 5) ms"
-grep unexplained "$dir/events" | awk '{ c[$1]++ } c[$1] <= 20' | sed 's/^/# /'
+# By flow, or what came at once: how many, from when to when, and what was done last before.
+grep -v "^late" "$dir/events" | grep unexplained | sort -k1,1 -k4,4 -k3,3n | awk '
+	function say() { if (n) print "# " kind, what, via, why ": " n ", from " first " to " last " " after }
+	{
+		name = $1 == "lost" || $1 == "broken" ? $4 : "names"
+		if ($1 != kind || name != what || $3 > last + 1000) {
+			say(); n = 0; kind = $1; what = name; via = $5; why = $6; first = $3
+			after = $0; sub(/^[^(]*/, "", after)
+		}
+		n++; last = $3
+	}
+	END { say() }' | head -n 60
 [ "$(grep -c unexplained "$dir/events")" = 0 ] || sed 's/^/# did /' "$dir/actions"
 none() { # KIND
 	check_eq "$2" 0 "$(count "$1" unexplained)"

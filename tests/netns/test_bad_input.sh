@@ -65,6 +65,12 @@ for command in run check status map monitor explain detach version; do
 done
 check "help" "$CONN25" help
 check "version" "$CONN25" version
+for said in version help "run --help" "check --netmap $dir/netmap.json"; do
+	# shellcheck disable=SC2086
+	"$CONN25" $said >/dev/full 2>"$dir/out"
+	check_match "$said that cannot be written ends with 1, and says so" '^1 .*cannot write' "$? $(cat "$dir/out")"
+done
+usage "a relative pin of detach" '--pin: "pins"' detach --pin pins
 
 # Netmaps.
 check_match "a missing netmap" '^1 .*nothing\.json.*No such file' \

@@ -109,6 +109,17 @@ done
 ip -n internet link set far0 mtu 1500
 ip -n far link set eth0 mtu 1500
 
+# What may be fragmented is by its sender, once it has been told.
+for h in connector internet; do
+	ip -n $h link set wan0 mtu 1300
+done
+check_match "longer datagrams that may be fragmented get through after the first" ' [1-4] received' \
+	"$(in_ns pod ping -q -M dont -c 4 -i 0.3 -W 1 -s 1400 "$magic4")"
+for h in connector internet; do
+	ip -n $h link set wan0 mtu 1500
+done
+ip -n pod route flush cache
+
 # The overlay becomes narrower under a download: the server learns of it from the connector.
 download() { # NS ADDR: its second half over a narrower overlay
 	local pid mtu

@@ -25,10 +25,11 @@ scrape_all() {
 }
 valid() { # NODE
 	local said
-	said=$(promtool check metrics <"$dir/$1.metrics" 2>&1) && [ -z "$said" ] || {
+	said=$(promtool check metrics <"$dir/$1.metrics" 2>&1)
+	if [ -n "$said" ]; then
 		echo "$said"
 		return 1
-	}
+	fi
 }
 # Every family has its HELP and TYPE before its samples, which stand together, each once.
 strict() { # NODE

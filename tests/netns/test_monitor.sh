@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `conn25 monitor`: what happens, as it happens, to as many as like to see it.
-# shellcheck disable=SC2016,SC2317 # jq's variables; functions that check and wait_for call
+# shellcheck disable=SC2016,SC2154,SC2317 # jq's variables; variables set by name; functions that check and wait_for call
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 topology
@@ -119,7 +119,7 @@ only() { # CONNECTOR: all leases move there
 	seq 400 | sed 's/.*/n&.example.net AAAA/'
 } >"$dir/names"
 in_ns client dig +tries=1 +time=3 +noall @127.0.0.1 -f "$dir/names" >/dev/null
-before=$(rss)
+kib=$(rss)
 check "all leases move" only connector
 for node in connector2 connector connector2 connector connector2; do
 	only "$node"
@@ -135,8 +135,8 @@ lost=$(jq -n '[inputs | select(.event == "lost") | .events] | add // 0' "$dir/sl
 [ "${lost:-0}" -gt 0 ]
 check_eq "one who does not read loses events and is told how many ($lost)" 0 $?
 after=$(rss)
-[ $((after - before)) -lt 8192 ]
-check_eq "the daemon's memory does not grow with it ($before to $after KiB)" 0 $?
+[ $((after - kib)) -lt 8192 ]
+check_eq "the daemon's memory does not grow with it ($kib to $after KiB)" 0 $?
 kill "$slow" 2>/dev/null
 wait "$slow" 2>/dev/null
 

@@ -116,9 +116,9 @@ check "and carries traffic" in_ns client curl -sS --max-time 3 -o /dev/null "htt
 check_match "names resolve at the connector over TLS" '^198\.18\.' "$(lookup client example.org A)"
 check_match "explain shows https by itself" 'connector at https://100\.101\.0\.9:8025, healthy' "$(conn25 client explain example.com)"
 sockets() { in_ns client ss -Htn state established dport = :8025 | awk '{ print $3 }' | sort; }
-before=$(sockets)
+had=$(sockets)
 for _ in 1 2 3 4 5; do works; done
-check_eq "connections are kept" "$before" "$(sockets)"
+check_eq "connections are kept" "$had" "$(sockets)"
 check_eq "no key is logged" "" "$(grep -l 'PRIVATE KEY' "$dir"/*.log)"
 
 # Renewal.
@@ -132,7 +132,7 @@ shown() {
 }
 check_match "and is what peers are shown" 'connector2' "$(shown)"
 check "one with the connector's address is as good for the client" works
-gone() { [ -z "$(comm -12 <(echo "$before") <(sockets))" ]; }
+gone() { [ -z "$(comm -12 <(echo "$had") <(sockets))" ]; }
 check "connections of before end" wait_for 4 gone
 mount_secret client client-ip
 check "the client's own too" wait_for 3 renewed client 1

@@ -55,26 +55,30 @@ start_fails() {
 	check_eq "$node: the maps pinned are the old ones" "$maps" "$(ls "/sys/fs/bpf/$node/maps")"
 }
 
-# Programs that the kernel refuses: without their license they may not call what they call.
-LC_ALL=C sed 's|Dual BSD/GPL|None at all.|' "$new" >"$dir/broken"
+# Programs that the kernel refuses: without their license they may not call what they call. Of
+# this one, or where the pins are not for it to read, of the one that made them.
+own=$new
+[ "$fits" = yes ] || own=$old
+LC_ALL=C sed 's|Dual BSD/GPL|None at all.|' "$own" >"$dir/broken"
 chmod +x "$dir/broken"
 conn25_stop client
 conn25_stop connector
 for node in client connector; do
 	start_fails "$dir/broken" "$node" 'refused the BPF programs'
-	start_fails "$new" "$node" '--max-mappings 65536, or .*detach --pin /sys/fs/bpf/'"$node" --max-mappings 1000
+	start_fails "$own" "$node" '--max-mappings 65536, or .*detach --pin /sys/fs/bpf/'"$node" --max-mappings 1000
 done
 
 # This one takes over, then the one before again, then this one.
-swap() { # BINARY CLAIM
-	local node before
+swap() { # BINARY STOP-FIRST CLAIM
+	local node progs pinned
 	CONN25=$1
 	for node in connector client; do
-		before="$(programs "$node") $(links "$node")"
+		progs=$(programs "$node") pinned=$(links "$node")
 		[ -z "${2:-}" ] || conn25_stop "$node"
 		conn25_start "$node"
 		check_eq "$node: $3, every program was swapped" 0 \
-			"$(programs "$node" | grep -cxF "$(echo "${before% *}")")"
+			"$(programs "$node" | grep -cxF "$progs")"
+		check_eq "$node: $3, every link stayed" "$pinned" "$(links "$node")"
 		check_match "$node: $3, in place" 'taken over' "$(cat "$dir/$node.log")"
 	done
 	check_eq "$3: the name keeps its address" "${magic[0]}" "$(lookup client n1.example.net A)"
@@ -109,8 +113,7 @@ bpftool map update pinned "$meta" key 0 0 0 0 value hex 63 ${value#?? }
 start_fails "$new" client 'of layout 99, .*this one has layout.*detach --pin /sys/fs/bpf/client'
 # shellcheck disable=SC2086 # bytes
 bpftool map update pinned "$meta" key 0 0 0 0 value hex $value
-CONN25=$new
-[ "$fits" = yes ] || CONN25=$old
+CONN25=$own
 conn25_start client
 
 sleep 1 # of traffic after

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # --overlay wireguard over wireguard-go: one client, two connectors, what others configured, and
 # everything that can be restarted.
-# shellcheck source=tests/netns/lib.sh disable=SC2317,SC2013
+# shellcheck source=tests/netns/lib.sh disable=SC2016,SC2317,SC2013
 . "$(dirname "$0")/lib.sh"
 for tool in wg wireguard-go; do
 	command -v $tool >/dev/null || {
@@ -164,6 +164,29 @@ for a in "$magic4" "[$magic6]"; do
 	in_ns pod timeout 20 socat -u "FILE:$dir/www/blob" "TCP:$a:9"
 	wait_for 5 test -s "$dir/up"
 	check_eq "20 MB go up from a pod to $a" "$sum" "$(cat "$dir/up" 2>/dev/null)"
+done
+
+# Datagrams in fragments, there and back.
+addr internet lo 2001:db8:25::200/128
+for a in UDP4-RECVFROM:7,bind=198.51.100.200 "UDP6-RECVFROM:7,bind=[2001:db8:25::200]"; do
+	in_ns internet socat -b 65507 "$a,fork,rcvbuf=4000000,sndbuf=4000000" EXEC:"head -c 60000" &
+done
+wait_for 5 in_ns internet bash -c '[ "$(ss -Hlnu "sport = :7" | wc -l)" = 2 ]'
+head -c 60000 /dev/urandom >"$dir/datagram"
+sum=$(sha256sum <"$dir/datagram")
+echoed() { # NS ADDR
+	in_ns "$1" timeout 10 socat -b 65507 -t 3 -T 3 - "$2,sndbuf=4000000,rcvbuf=4000000" <"$dir/datagram" |
+		sha256sum
+}
+for ns in client pod; do
+	# The server learns the device's MTU from the first reply over IPv6, which is lost.
+	in_ns $ns ping -q -c 2 -i 0.3 -W 1 -s 1450 "$magic6" >/dev/null
+	check_eq "a datagram of 60,000 bytes returns to the $ns" "$sum" "$(echoed $ns "UDP4:$magic4:7")"
+	check_eq "and over IPv6" "$sum" "$(echoed $ns "UDP6:[$magic6]:7")"
+	check_match "the way beyond the connector is seen from the $ns" " $magic4 .*reached" \
+		"$(in_ns $ns timeout 20 tracepath -4 -n -m 6 "$magic4" 2>&1)"
+	check_match "and over IPv6" " $magic6 .*reached" \
+		"$(in_ns $ns timeout 20 tracepath -6 -n -m 6 "$magic6" 2>&1)"
 done
 
 # Errors come through cryptokey routing only from addresses of the connector.

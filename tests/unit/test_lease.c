@@ -281,6 +281,47 @@ Test(lease, records_that_are_not_consistent_are_refused)
 	cr_assert_eq(lease_restore(t, NULL, &magic, &good, 0), 0);
 }
 
+Test(lease, a_record_of_which_no_lease_can_be_made_says_why)
+{
+	struct c25_addr magic = A("198.18.0.0");
+	const struct c25_lease good = { .real = A("192.0.2.1"),
+					.transit = A("169.254.64.0"),
+					.state = C25_LEASE_LIVE,
+					.domain = "example.com" };
+	struct c25_lease rec = good;
+
+	cr_assert_null(lease_record_fault(&magic, &good));
+	rec.state = 0;
+	cr_assert_str_eq(lease_record_fault(&magic, &rec), "it has no state");
+	rec = good;
+	memset(rec.domain, 'x', sizeof(rec.domain));
+	cr_assert_str_eq(lease_record_fault(&magic, &rec), "it has no name");
+	rec = good;
+	rec.real = (struct c25_addr){ 0 };
+	cr_assert_str_eq(lease_record_fault(&magic, &rec), "it lacks an address");
+	rec = good;
+	rec.transit = A("fd25:b::1");
+	cr_assert_str_eq(lease_record_fault(&magic, &rec), "its addresses are of both families");
+	rec = good;
+	rec.transit = magic;
+	cr_assert_str_eq(lease_record_fault(&magic, &rec), "its magic and transit address are the "
+							   "same");
+}
+
+Test(lease, an_address_laid_to_rest_is_not_lent_before_its_time)
+{
+	_cleanup_(lease_table) struct lease_table *t =
+		make(10, "198.18.0.0/31", "169.254.64.0/28", NULL, NULL);
+	struct c25_addr magic = A("198.18.0.0"), lent = A("198.18.0.1");
+
+	cr_assert_eq(lease_rest(t, &magic, 100), 0);
+	cr_assert_eq(lease_rest(t, &magic, 100), -EEXIST);
+	cr_assert(addr_equal(&lend(t, "a.example", "192.0.2.1", 0)->magic, &lent));
+	cr_assert_eq(lease_rest(t, &lent, 100), -EEXIST);
+	cr_assert_eq(try(t, "b.example", "192.0.2.1", 99), -ENOSPC);
+	cr_assert(addr_equal(&lend(t, "b.example", "192.0.2.1", 100)->magic, &magic));
+}
+
 Test(lease, a_record_whose_pair_or_address_is_taken_is_refused_and_changes_nothing)
 {
 	_cleanup_(lease_table) struct lease_table *t = usual();

@@ -297,6 +297,19 @@ static void await(uint32_t connector)
 		pass(10);
 }
 
+/* Connector 2 holds it too. */
+static void stands_by(size_t i)
+{
+	live_at(i, AB, 2);
+	cr_assert_eq(registrar_standby(L(i)), REGISTRAR_NONE);
+	await(2);
+	cr_assert_eq(last(2)->n, 1);
+	cr_assert_eq(last(2)->n_standby, 1);
+	answer(last(2), 0);
+	cr_assert_eq(registrar_standby(L(i)), 2);
+	cr_assert_eq(standby_at[i], 2);
+}
+
 CLAIM(an_agreed_lease_is_granted_before_its_waiter_is_told)
 {
 	struct waiter w = { 0 };
@@ -762,6 +775,27 @@ CLAIM(mappings_of_a_failing_connector_move_within_three_seconds)
 	cr_assert_eq(granted_at[0], 2);
 }
 
+CLAIM(a_connector_whose_host_refuses_connections_is_given_time_to_start_again)
+{
+	uint64_t failed;
+
+	stands_by(0);
+	await(1);
+	failed = now;
+	for (uint64_t end = now + 1900; now < end;) {
+		if (!last(1)->answered) {
+			last(1)->answered = true;
+			registrar_failed(r, 1, last(1)->id, REGISTRAR_PRESENT, now);
+		}
+		alive(2, 10);
+	}
+	cr_assert_not(registrar_healthy(r, 1), "new names leave at once");
+	cr_assert_eq(granted_at[0], 1);
+	while (granted_at[0] == 1)
+		alive(2, 10);
+	cr_assert_leq(now - failed, 2100);
+}
+
 CLAIM(one_failed_heartbeat_moves_nothing)
 {
 	live_alone_at_1(0);
@@ -924,6 +958,26 @@ CLAIM(a_transit_address_lent_anew_is_not_released)
 
 	live_at(0, AB, 2);
 	registrar_release(r, L(0));
+	want(&w, 0, AB, 2);
+	tick();
+	cr_assert_eq(last(1)->n, 1);
+	cr_assert_eq(last(1)->n_release, 0);
+}
+
+CLAIM(what_an_earlier_run_may_have_told_is_released)
+{
+	registrar_release_at(r, 1, &L(0)->transit);
+	tick();
+	pass(REGISTRAR_HEARTBEAT_MS);
+	cr_assert_eq(last(1)->n, 0);
+	cr_assert_eq(last(1)->n_release, 1);
+}
+
+CLAIM(what_an_earlier_run_may_have_told_is_not_released_once_it_is_wanted_again)
+{
+	struct waiter w = { 0 };
+
+	registrar_release_at(r, 1, &L(0)->transit);
 	want(&w, 0, AB, 2);
 	tick();
 	cr_assert_eq(last(1)->n, 1);
@@ -1251,20 +1305,6 @@ CLAIM(those_who_wait_at_the_end_are_told)
 	r = NULL;
 	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
 	cr_assert_eq(next_waiter.outcome, REGISTRAR_TIMED_OUT);
-}
-
-/* Standbys: connector 2 holds what 1 does, once it was told. */
-
-static void stands_by(size_t i)
-{
-	live_at(i, AB, 2);
-	cr_assert_eq(registrar_standby(L(i)), REGISTRAR_NONE);
-	await(2);
-	cr_assert_eq(last(2)->n, 1);
-	cr_assert_eq(last(2)->n_standby, 1);
-	answer(last(2), 0);
-	cr_assert_eq(registrar_standby(L(i)), 2);
-	cr_assert_eq(standby_at[i], 2);
 }
 
 /* Connector 1 dies; 2 answers. Until lease 0 is elsewhere. */

@@ -27,8 +27,14 @@ struct san {
 	unsigned len;
 };
 
-#define DNS(text)    { GNUTLS_SAN_DNSNAME, text, sizeof(text) - 1 }
-#define IP4(a, b, c) { GNUTLS_SAN_IPADDRESS, (const uint8_t[]){ a, b, c, 1 }, 4 }
+#define DNS(text)                                                                                  \
+	{                                                                                          \
+		GNUTLS_SAN_DNSNAME, text, sizeof(text) - 1                                         \
+	}
+#define IP4(a, b, c)                                                                               \
+	{                                                                                          \
+		GNUTLS_SAN_IPADDRESS, (const uint8_t[]){ a, b, c, 1 }, 4                           \
+	}
 
 /* As a handshake brings it: what was only set is not all there to be read. */
 static struct pair read_back(struct pair p)
@@ -67,10 +73,9 @@ static struct pair make(const struct pair *ca, const struct san *sans, size_t n)
 	gnutls_x509_crt_set_dn(p.crt, ca ? "CN=leaf" : "CN=ca", NULL);
 	gnutls_x509_crt_set_basic_constraints(p.crt, !ca, -1);
 	for (size_t i = 0; i < n; i++)
-		cr_assert_eq(gnutls_x509_crt_set_subject_alt_name(p.crt, sans[i].type, sans[i].data,
-								  sans[i].len,
-								  i ? GNUTLS_FSAN_APPEND :
-								      GNUTLS_FSAN_SET),
+		cr_assert_eq(gnutls_x509_crt_set_subject_alt_name(
+				     p.crt, sans[i].type, sans[i].data, sans[i].len,
+				     i ? GNUTLS_FSAN_APPEND : GNUTLS_FSAN_SET),
 			     0);
 	cr_assert_eq(gnutls_x509_crt_sign2(p.crt, ca ? ca->crt : p.crt, ca ? ca->key : p.key,
 					   GNUTLS_DIG_SHA256, 0),

@@ -60,7 +60,7 @@ send() { # ADDR PORT SOURCE: three datagrams
 	local to="UDP4-SENDTO:$1:$2"
 	[[ $1 == *:* ]] && to="UDP6-SENDTO:[$1]:$2"
 	for _ in 1 2 3; do
-		echo lie | in_ns mallory socat -u - "$to,bind=$3"
+		echo lie | in_ns mallory socat -t 0 -u - "$to,bind=$3"
 	done
 }
 tunnel 100.101.0.1/32 fd25::1/128
@@ -88,7 +88,7 @@ to_client() { # SOURCE: a datagram to the client's own port through mallory's tu
 	ip -n mallory neigh replace 100.101.0.1 dev vx nud permanent \
 		lladdr "$(ip -n client -j link show conn25 | jq -r '.[0].address')"
 	for _ in 1 2 3; do
-		echo lie | in_ns mallory socat -u - "UDP4-SENDTO:100.101.0.1:41000,bind=$1:7"
+		echo lie | in_ns mallory socat -t 0 -u - "UDP4-SENDTO:100.101.0.1:41000,bind=$1:7"
 	done
 	ip -n mallory link del vx
 }
@@ -105,7 +105,7 @@ for a in "$transit4" "$magic4"; do
 done
 from_internet() { # ADDR PORT SOURCE
 	for _ in 1 2 3; do
-		echo lie | in_ns internet socat -u - "UDP4-SENDTO:$1:$2,bind=$3"
+		echo lie | in_ns internet socat -t 0 -u - "UDP4-SENDTO:$1:$2,bind=$3"
 	done
 }
 check_eq "a transit address from the uplink is not translated" 0 \
@@ -164,14 +164,14 @@ check_eq "the table of fragments has not outgrown its bound" 0 $?
 wait_for 5 eval '[ "$(echoed client "UDP4:$magic4:7,sourceport=41000" again)" = again ]'
 {
 	for port in $(seq 43000 43099); do
-		echo x | in_ns client socat -u - "UDP4:$magic4:9,sourceport=$port"
+		echo x | in_ns client socat -t 0 -u - "UDP4:$magic4:9,sourceport=$port"
 	done
 } 2>/dev/null
 no_port=$(reason connector no_port)
 check_match "with every port taken new flows are refused" '^[1-9]' "$no_port"
 unreachable() { in_ns client nstat -asz IcmpInDestUnreachs | awk '/Unreach/ { print $2 }'; }
 was=$(unreachable)
-echo x | in_ns client socat -u - "UDP4:$magic4:9,sourceport=43999"
+echo x | in_ns client socat -t 0 -u - "UDP4:$magic4:9,sourceport=43999"
 check "and their host is told" wait_for 2 eval '[ "$(unreachable)" -gt $was ]'
 check_eq "an old flow goes on" again "$(echoed client "UDP4:$magic4:7,sourceport=41000" again)"
 check_eq "another port of the same address is another destination" fresh \
@@ -182,7 +182,7 @@ conn25_start mallory
 theirs4=$(lookup mallory host.example.net A)
 {
 	for port in $(seq 44000 44129); do
-		echo x | in_ns client socat -u - "UDP4:$magic4:$((10 + port % 4)),sourceport=$port"
+		echo x | in_ns client socat -t 0 -u - "UDP4:$magic4:$((10 + port % 4)),sourceport=$port"
 	done
 } 2>/dev/null
 check_match "a peer beyond its quota is refused" '^[1-9]' "$(reason connector quota)"

@@ -100,7 +100,7 @@ bpf-tests: $(BPFT_BIN) ## packet tests through BPF_PROG_TEST_RUN; root
 	$(Q)tests/run.sh $(BPFT_BIN)
 
 NETNS_TESTS = $(wildcard tests/netns/test_*.sh)
-netns: all $(BUILD)/san/conn25 ## network tests in namespaces; root
+netns: all $(BUILD)/san/conn25 $(BUILD)/bench/dns_load ## network tests in namespaces; root
 	$(Q)tests/run.sh $(NETNS_TESTS)
 
 $(BUILD)/bench/%: tests/bench/%.c
@@ -132,7 +132,7 @@ demo: deps ## three hosts in namespaces, one page fetched through a connector, e
 	$(Q)tests/demo.sh $(BUILD)/conn25
 
 check: deps ## every test, from nothing
-	$(Q)$(MAKE) --no-print-directory -j2 all $(BUILD)/san/conn25 check-binaries
+	$(Q)$(MAKE) --no-print-directory -j2 all $(BUILD)/san/conn25 $(BUILD)/bench/dns_load check-binaries
 	$(Q)CONN25=$(BUILD)/conn25 CONN25_SAN=$(BUILD)/san/conn25 \
 	  tests/run.sh $(UNIT_BIN) tests/fuzz/replay.sh $(BPFT_BIN) $(NETNS_TESTS)
 

@@ -9,8 +9,15 @@
  *	dns_load soak ADDR PORT SECONDS SUFFIX NAMES NET/BITS
  *					closed loop of BATCH questions for d00000.SUFFIX and on
  *
+ *	dns_load burst ADDR PORT N SUFFIX WINDOW
+ *					N different questions that nobody answers, as fast as all
+ *but WINDOW of them come back as SERVFAIL
+ *
  * Every answer is checked: its id, its question, one A record within NET, the same for a name each
  * time. A question without a right answer within two seconds ends the run with exit status 1.
+ *
+ * `burst` prints how many had not come back when the last had been asked, how many never did within
+ * ten seconds, and the milliseconds it took to ask them all.
  *
  * `ask` prints nanoseconds per question: passed, of its own CPU time, and for each PID of all its
  * threads' CPU time and of that what was user mode. CPU time of a process includes the softirqs
@@ -103,8 +110,8 @@ static int batch_read(struct batch *b, int fd, int flags)
 
 	for (int i = 0; i < BATCH; i++) {
 		b->iov[i] = (struct iovec){ b->data[i], MAX_MSG };
-		b->msgs[i].msg_hdr.msg_namelen =
-			b->msgs[i].msg_hdr.msg_name ? sizeof(b->peer[i]) : 0;
+		b->msgs[i].msg_hdr.msg_namelen = b->msgs[i].msg_hdr.msg_name ? sizeof(b->peer[i]) :
+									       0;
 	}
 	n = recvmmsg(fd, b->msgs, BATCH, flags, NULL);
 	for (int i = 0; i < n; i++)
@@ -283,9 +290,8 @@ static void fill(struct load *l, uint64_t most)
 		l->name[i] = (uint32_t)(l->asked++ % l->names);
 		l->id[i] = (uint16_t)(l->round++ << 6 | i);
 		l->sent_at[i] = now;
-		l->tx->iov[n] = (struct iovec){ l->tx->data[n],
-						question(l->tx->data[n], l->id[i], l->name[i],
-							 l->suffix) };
+		l->tx->iov[n] = (struct iovec){ l->tx->data[n], question(l->tx->data[n], l->id[i],
+									 l->name[i], l->suffix) };
 		n++;
 	}
 	batch_send(l->tx, l->fd, n);
@@ -355,8 +361,8 @@ static void ticks(int pid, uint64_t *user, uint64_t *both)
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	f = fopen(path, "r");
-	if (!f || fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u,
-			 &s) != 2)
+	if (!f ||
+	    fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s) != 2)
 		die(path);
 	fclose(f);
 	*user = u;
@@ -423,6 +429,88 @@ static struct load *load_new(char **args)
 	return l;
 }
 
+/* Questions of a burst that have come back, by their number. */
+struct burst {
+	int fd;
+	const char *suffix;
+	uint32_t asked, back;
+	bool *came;
+	struct batch *tx, *rx;
+};
+
+static void burst_check(struct burst *b, const uint8_t *msg, size_t len)
+{
+	size_t end = question_end(msg, len);
+	uint8_t expected[MAX_MSG];
+	uint32_t name = end && msg[HEADER] < 12 ? (uint32_t)atol((const char *)msg + HEADER + 2) :
+						  0;
+
+	errno = EPROTO;
+	if (!end || name >= b->asked || (get16(msg + 2) & 0x800f) != 0x8002 ||
+	    question(expected, (uint16_t)name, name, b->suffix) != end ||
+	    get16(msg) != get16(expected) ||
+	    memcmp(msg + HEADER, expected + HEADER, end - HEADER) != 0)
+		die("an answer that is none");
+	if (b->came[name])
+		die("a second answer");
+	b->came[name] = true;
+	b->back++;
+}
+
+/* Whether something came within so many milliseconds. */
+static bool burst_take(struct burst *b, int ms)
+{
+	struct pollfd p = { .fd = b->fd, .events = POLLIN };
+	int n;
+
+	if (poll(&p, 1, ms) <= 0)
+		return false;
+	n = batch_read(b->rx, b->fd, MSG_DONTWAIT);
+	for (int i = 0; i < n; i++)
+		burst_check(b, b->rx->data[i], b->rx->iov[i].iov_len);
+	return true;
+}
+
+static void burst(struct burst *b, uint32_t n, uint32_t window)
+{
+	uint64_t start = clock_ns(CLOCK_MONOTONIC), sent;
+	uint32_t open;
+
+	while (b->asked < n) {
+		int some = 0;
+
+		for (; some < BATCH && b->asked < n && b->asked - b->back < window;
+		     some++, b->asked++)
+			b->tx->iov[some].iov_len = question(b->tx->data[some], (uint16_t)b->asked,
+							    b->asked, b->suffix);
+		batch_send(b->tx, b->fd, some);
+		while (burst_take(b, b->asked - b->back < window ? 0 : 10))
+			;
+	}
+	sent = clock_ns(CLOCK_MONOTONIC);
+	while (burst_take(b, 100))
+		;
+	open = n - b->back;
+	while (b->back < n && clock_ns(CLOCK_MONOTONIC) < sent + 10000000000ULL)
+		burst_take(b, 100);
+	printf("%u %u %llu\n", open, n - b->back, (unsigned long long)(sent - start) / 1000000);
+}
+
+static void burst_run(char **args)
+{
+	struct burst b = { .fd = udp(args[0], args[1], false), .suffix = args[3] };
+	uint32_t n = (uint32_t)atol(args[2]);
+
+	b.came = calloc(n, sizeof(*b.came));
+	b.tx = batch_new(false);
+	b.rx = batch_new(false);
+	if (!b.came)
+		die("memory");
+	for (int i = 0; i < BATCH; i++)
+		b.tx->iov[i].iov_base = b.tx->data[i];
+	burst(&b, n, (uint32_t)atol(args[4]));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "serve")) {
@@ -431,10 +519,13 @@ int main(int argc, char **argv)
 		forward(udp(argv[2], argv[3], true), udp(argv[4], argv[5], false));
 	} else if (argc >= 8 && argc <= 8 + MAX_PIDS && !strcmp(argv[1], "ask")) {
 		report(load_new(argv + 2), (uint64_t)atoll(argv[4]), argv + 8, argc - 8);
+	} else if (argc == 7 && !strcmp(argv[1], "burst")) {
+		burst_run(argv + 2);
 	} else if (argc == 8 && !strcmp(argv[1], "soak")) {
 		struct load *l = load_new(argv + 2);
 
-		ask(l, UINT64_MAX, clock_ns(CLOCK_MONOTONIC) + (uint64_t)atoll(argv[4]) * 1000000000ULL);
+		ask(l, UINT64_MAX,
+		    clock_ns(CLOCK_MONOTONIC) + (uint64_t)atoll(argv[4]) * 1000000000ULL);
 		printf("%llu\n", (unsigned long long)l->answered);
 	} else {
 		return 2;

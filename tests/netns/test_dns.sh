@@ -9,6 +9,7 @@ apps='.apps = [{ name: "lab", domains: ["exact.test", "*.lab.test"], connectors:
 netmap "$apps"
 
 label() { printf "%s%.0s" "$1" $(seq 1 60); }
+name250=$(label k).$(label l).$(label m).yyyyyyyyy.$(label n).lab # 250 characters with .test
 {
 	cat <<-'ZONE'
 		$ORIGIN test.
@@ -57,6 +58,7 @@ label() { printf "%s%.0s" "$1" $(seq 1 60); }
 	echo "$(label b).$(label c).$(label d).other CNAME $(label e).$(label f).$(label g).other"
 	echo "$(label e).$(label f).$(label g).other CNAME $(label h).$(label i).$(label j).other"
 	echo "$(label h).$(label i).$(label j).other A 203.0.113.5"
+	echo "$name250 A 203.0.113.6"
 	for i in $(seq 1 30); do
 		echo "thirty-addresses.lab A 203.0.113.$((i + 100))"
 	done
@@ -160,6 +162,27 @@ check_match "and over IPv6 TCP" '^198\.18\.' \
 	"$(in_ns client dig +tcp +short +time=3 +tries=1 @::1 a.lab.test)"
 check_match "the forwarder's answers come from the address asked" '^198\.18\.' \
 	"$(in_ns client dig +short +time=3 +tries=1 -b 127.0.0.2 @127.0.0.1 a.lab.test)"
+
+for server in 127.0.0.1 ::1; do
+	for how in +notcp +tcp; do
+		check_match "a name of 250 characters, from $server $how" '^198\.18\.' \
+			"$(in_ns client dig "$how" +short +time=3 +tries=1 "@$server" "$name250.test")"
+	done
+done
+
+# glibc's own resolver.
+libc() { # RESOLV-CONF NAME: its IPv4 addresses
+	printf "%b" "$1" >"$dir/resolv.conf"
+	in_ns client unshare --mount sh -c \
+		"mount --bind '$dir/resolv.conf' /etc/resolv.conf && getent ahostsv4 '$2'" | grep STREAM
+}
+for conf in 'nameserver 127.0.0.1\n' 'nameserver ::1\n' 'nameserver 127.0.0.1\noptions use-vc\n' \
+	'nameserver ::1\noptions use-vc\n' 'nameserver 127.0.0.1\noptions edns0\n'; do
+	check_eq "getaddrinfo() gives all 30 addresses, $conf" 30 \
+		"$(libc "$conf" thirty-addresses.lab.test | grep -c '^198\.18\.')"
+	check_match "and that of a name of 250 characters" '^198\.18\.' "$(libc "$conf" "$name250.test")"
+	check_match "and one in mixed case" '^198\.18\.' "$(libc "$conf" A.lAb.tESt)"
+done
 
 # Byte for byte.
 query() { # NAME TYPE [EXTRA-HEX ARCOUNT]

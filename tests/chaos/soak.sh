@@ -20,7 +20,9 @@ topology
 standard_zones
 dns_server
 web_server
-filter='.apps[0].domains += ["*.a1.test"]'
+# A pool remembers each address that it ever lent: small ones, so that all of them were by the tenth minute.
+filter='.apps[0].domains += ["*.a1.test"] | .ipPools.v4MagicIPPool = ["198.18.0.0-198.18.47.255"] |
+	.ipPools.v4TransitIPPool = ["169.254.64.0-169.254.111.255"]'
 netmap "$filter"
 conn25_start connector
 conn25_start client

@@ -29,11 +29,13 @@ with="$two_connectors | .apps += [{ name: \"gone\", domains: [\"*.gone.test\"], 
 without="$with | .apps |= map(select(.name != \"gone\"))"
 
 # Each node has a netmap of its own, so that one hears of a change before another: tell FILTER NODE...
+# What a node has already is not written again: its reload would be taken for that of the next change.
 tell() {
 	local filter=$1 node
 	shift
 	netmap "$filter"
 	for node in "$@"; do
+		cmp -s "$dir/netmap.json" "$dir/$node.json" && continue
 		cp "$dir/netmap.json" "$dir/$node.new" && mv "$dir/$node.new" "$dir/$node.json"
 	done
 }

@@ -179,6 +179,28 @@ static int lend_from(struct pool *p, const struct pool *other, struct c25_addr *
 	return 0;
 }
 
+/* One address of each pool, with the same sum where that can be: then the client's translation
+ * leaves the checksums behind the IP header alone. What the smaller pool has decides. */
+static int lend_both(struct pool *few, struct pool *many, struct c25_addr *a, struct c25_addr *b,
+		     uint64_t now)
+{
+	int err;
+
+	err = lend_from(few, many, a, now);
+	if (err)
+		return err;
+	err = pool_lend_like(many, b, a, pool_offset(few, a), now);
+	if (!err && pool_holds(few, b)) {
+		pool_release(many, b, now);
+		err = -EBUSY;
+	}
+	if (err == -EBUSY)
+		err = lend_from(many, few, b, now);
+	if (err)
+		pool_release(few, a, now);
+	return err;
+}
+
 static int lend_new(struct lease_table *t, struct lease **out, const struct pair *pair, bool is4,
 		    uint64_t now)
 {
@@ -189,21 +211,17 @@ static int lend_new(struct lease_table *t, struct lease **out, const struct pair
 	/* Looked at before either is lent, as what is given back must rest. */
 	if (t->by_pair.n >= t->max || !pool_can_lend(m, now) || !pool_can_lend(x, now))
 		return -ENOSPC;
-	err = lend_from(m, x, &magic, now);
+	if (pool_capacity(m) < pool_capacity(x))
+		err = lend_both(m, x, &magic, &transit, now);
+	else
+		err = lend_both(x, m, &transit, &magic, now);
 	if (err)
 		return err;
-	err = lend_from(x, m, &transit, now);
-	if (err)
-		goto give_magic;
 	err = link_lease(t, out, pair, &magic, &transit);
-	if (err)
-		goto give_both;
-	return 0;
-
-give_both:
-	pool_release(x, &transit, now);
-give_magic:
-	pool_release(m, &magic, now);
+	if (err) {
+		pool_release(x, &transit, now);
+		pool_release(m, &magic, now);
+	}
 	return err;
 }
 

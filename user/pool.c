@@ -54,23 +54,27 @@ static void heap_set(struct pool *p, size_t pos, struct known *k)
 	k->pos = pos;
 }
 
-static void heap_push(struct pool *p, struct known *k)
+/* To the place at `pos`, or above it. */
+static void heap_up(struct pool *p, struct known *k, size_t pos)
 {
-	size_t pos = p->n_resting++;
-
 	for (; pos && sooner(k, p->resting[(pos - 1) / 2]); pos = (pos - 1) / 2)
 		heap_set(p, pos, p->resting[(pos - 1) / 2]);
 	heap_set(p, pos, k);
 }
 
-static struct known *heap_pop(struct pool *p)
+static void heap_push(struct pool *p, struct known *k)
 {
-	struct known *first = p->resting[0], *last = p->resting[--p->n_resting];
-	size_t pos = 0, child;
+	heap_up(p, k, p->n_resting++);
+}
 
-	first->pos = LENT;
-	if (first == last)
-		return first;
+static struct known *heap_remove(struct pool *p, struct known *k)
+{
+	struct known *last = p->resting[--p->n_resting];
+	size_t pos = k->pos, child;
+
+	k->pos = LENT;
+	if (k == last)
+		return k;
 	for (; (child = 2 * pos + 1) < p->n_resting; pos = child) {
 		if (child + 1 < p->n_resting && sooner(p->resting[child + 1], p->resting[child]))
 			child++;
@@ -78,8 +82,13 @@ static struct known *heap_pop(struct pool *p)
 			break;
 		heap_set(p, pos, p->resting[child]);
 	}
-	heap_set(p, pos, last);
-	return first;
+	heap_up(p, last, pos);
+	return k;
+}
+
+static struct known *heap_pop(struct pool *p)
+{
+	return heap_remove(p, p->resting[0]);
 }
 
 static struct known *known_find(const struct pool *p, const struct c25_addr *a)
@@ -288,6 +297,78 @@ int pool_lend(struct pool *p, struct c25_addr *out, uint64_t now)
 	if (!rested(p, now))
 		return -ENOSPC;
 	*out = heap_pop(p)->addr;
+	p->lent++;
+	return 0;
+}
+
+uint64_t pool_offset(const struct pool *p, const struct c25_addr *a)
+{
+	const struct span *s = span_of(p, a);
+	uint64_t before = 0;
+
+	for (const struct span *b = p->spans; s && b < s; b++)
+		before += range_size(&b->range);
+	return s ? before + range_size(&(struct range){ s->range.from, *a }) - 1 : 0;
+}
+
+/* Of the address's words, the last one left out. */
+static uint16_t sum_before_last(const struct c25_addr *a)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < 14; i += 2)
+		sum += (uint32_t)a->b[i] << 8 | a->b[i + 1];
+	return (uint16_t)(sum % 0xffff);
+}
+
+static uint16_t last_word(const struct c25_addr *a)
+{
+	return (uint16_t)(a->b[14] << 8 | a->b[15]);
+}
+
+/* The address in the `block`th 65536 of the pool's that has the sum of `like`. */
+static int alike(const struct pool *p, struct c25_addr *out, const struct c25_addr *like,
+		 uint64_t block)
+{
+	uint32_t word;
+
+	for (size_t i = 0; i < p->n_spans; i++) {
+		const struct range *r = &p->spans[i].range;
+		struct c25_addr a = r->from;
+		uint64_t blocks = (last_word(&a) + range_size(r) - 1) / 65536 + 1;
+
+		if (block >= blocks) {
+			block -= blocks;
+			continue;
+		}
+		a.b[14] = a.b[15] = 0;
+		if (addr_add(&a, &a, block * 65536))
+			return -EBUSY;
+		word = ((uint32_t)sum_before_last(like) + last_word(like) + 0xffff -
+			sum_before_last(&a)) %
+		       0xffff;
+		a.b[14] = (uint8_t)(word >> 8);
+		a.b[15] = (uint8_t)word;
+		*out = a;
+		return range_covers(r, &a) ? 0 : -EBUSY;
+	}
+	return -EBUSY;
+}
+
+int pool_lend_like(struct pool *p, struct c25_addr *out, const struct c25_addr *like, uint64_t at,
+		   uint64_t now)
+{
+	struct known *k;
+	int err = alike(p, out, like, at / 65536);
+
+	if (err)
+		return err;
+	k = known_find(p, out);
+	if (!k)
+		return known_add(p, out);
+	if (k->pos == LENT || k->free_at > now)
+		return -EBUSY;
+	heap_remove(p, k);
 	p->lent++;
 	return 0;
 }

@@ -30,6 +30,18 @@ int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n);
 /* 0, or -ENOSPC: every address is lent or in quarantine. */
 int pool_lend(struct pool *p, struct c25_addr *out, uint64_t now);
 
+/*
+ * An address whose 16-bit words have the same ones' complement sum as those of `like`, so that no
+ * checksum changes where one stands in the other's place (RFC 6296, 3.1). `like` is the address at
+ * `at` in its own pool (pool_offset()): addresses that are 65536 apart there are so here, so that
+ * they do not compete for one. 0, -EBUSY: that address is not in this pool, lent or in
+ * quarantine, and pool_lend() must do; or -ENOMEM.
+ */
+int pool_lend_like(struct pool *p, struct c25_addr *out, const struct c25_addr *like, uint64_t at,
+		   uint64_t now);
+/* How many addresses of its pool are before one that it covers. */
+uint64_t pool_offset(const struct pool *p, const struct c25_addr *a);
+
 /* Whether pool_lend() would find one now. */
 bool pool_can_lend(struct pool *p, uint64_t now);
 

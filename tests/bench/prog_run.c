@@ -35,7 +35,8 @@
 #define COOKIE 0xc25c0ffeU
 
 #define PEER4    0x64650009 /* 100.101.0.9 */
-#define MAGIC4   0xc6120001 /* 198.18.0.1, 198.18.0.2 */
+#define MAGIC4   0xc61223ed /* 198.18.35.237: its words have the sum of those of TRANSIT4 */
+#define ODD4     0xc6120001 /* 198.18.0.1, 198.18.0.2: theirs have not */
 #define TRANSIT4 0xa9fe4001 /* 169.254.64.1 */
 #define REAL4    0xcb007107 /* 203.0.113.7 */
 #define UPLINK4  0xc0000201 /* 192.0.2.1 */
@@ -217,8 +218,10 @@ static struct setup set_up(enum role role)
 	net(u.s, MAGIC4, 16, C25_NET_MAGIC);
 	net(u.s, TRANSIT4, 18, C25_NET_TRANSIT);
 	net(u.s, CROWD, 8, C25_NET_TRANSIT);
-	magic(u.s, MAGIC4, MAGIC4 + 1);
-	magic(u.s, MAGIC4 + 1, MAGIC4);
+	magic(u.s, MAGIC4, TRANSIT4);
+	magic(u.s, TRANSIT4, MAGIC4);
+	magic(u.s, ODD4, ODD4 + 1);
+	magic(u.s, ODD4 + 1, ODD4);
 	if (bpf_prog_test_run_opts(bpf_program__fd(u.s->progs.c25_start), &start) || start.retval)
 		die("start the timer");
 	return u;
@@ -327,6 +330,8 @@ static void rows(const struct setup *u, enum role role, const char *among, int r
 	case CLIENT:
 		row("client translation, without tunnel key", among, out, udp4(PEER4, MAGIC4, 443),
 		    u->overlay, -1U, rounds);
+		row("the same to a transit address of another sum", among, out,
+		    udp4(PEER4, ODD4, 443), u->overlay, -1U, rounds);
 		break;
 	case TUNNEL_CLIENT:
 		row("client translation, with tunnel key", among, out, udp4(PEER4, MAGIC4, 443),

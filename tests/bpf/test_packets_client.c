@@ -94,6 +94,60 @@ Test(packets_client, tcp_icmp_and_sctp_are_translated)
 	bench_close(&b);
 }
 
+/* Magic addresses whose words have the sum of those of the transit address: no checksum behind the
+ * IP header changes. */
+#define LIKE4 "198.18.35.237"
+#define LIKE6 "fd25:a::2"
+
+static void open_alike(bool tunnel_key)
+{
+	bench_open(&b, tunnel_key);
+	bench_client(&b, LIKE4, TRANSIT4, 0);
+	bench_client(&b, LIKE6, TRANSIT6, 0);
+}
+
+static void each_protocol(struct packet p4, struct packet p6, void (*passes)(struct packet p))
+{
+	static const __u8 protos[] = { IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMPV6 };
+
+	for (size_t i = 0; i < sizeof(protos); i++) {
+		p4.proto = protos[i] == IPPROTO_ICMPV6 ? IPPROTO_ICMP : protos[i];
+		p6.proto = protos[i];
+		p4.type = 8;
+		p6.type = 128;
+		p4.tcp = p6.tcp = 0x18;
+		passes(p4);
+		passes(p6);
+	}
+}
+
+static void comes_back_alike(struct packet p)
+{
+	struct outcome o = overlay_in(&b, p);
+
+	cr_assert_eq(o.verdict, VERDICT_PASS);
+	p.src = strchr(p.src, ':') ? LIKE6 : LIKE4;
+	expect_bytes(&o, p);
+}
+
+Test(packets_client, an_address_of_the_same_sum_leaves_the_l4_checksum_as_it_is)
+{
+	struct packet p4 = UDP4, p6 = UDP6;
+
+	open_alike(true);
+	p4.dst = LIKE4;
+	p6.dst = LIKE6;
+	each_protocol(p4, p6, goes_out);
+	bench_close(&b);
+	open_alike(false);
+	p4.src = TRANSIT4;
+	p4.dst = OWN4;
+	p6.src = TRANSIT6;
+	p6.dst = OWN6;
+	each_protocol(p4, p6, comes_back_alike);
+	bench_close(&b);
+}
+
 Test(packets_client, every_fragment_is_translated)
 {
 	struct packet p4 = UDP4, p6 = UDP6;

@@ -165,16 +165,88 @@ Test(lease, a_dry_transit_pool_costs_no_magic_address)
 {
 	_cleanup_(lease_table) struct lease_table *t =
 		make(1000, "198.18.0.0/16", "169.254.64.0/32", NULL, NULL);
-	struct c25_addr next = A("198.18.0.1");
 	struct lease *l = lend(t, "a.example.com", "192.0.2.1", 0);
 
 	for (int i = 0; i < 100; i++)
 		cr_assert_eq(try(t, "b.example.com", "192.0.2.1", 0), -ENOSPC);
 	cr_assert_eq(lease_pool_stats(t, NETMAP_V4_MAGIC).in_use, 1);
+	cr_assert_eq(lease_pool_resting(t, NETMAP_V4_MAGIC, 0), 0);
 	cr_assert_eq(lease_count(t), 1);
 	lease_end(t, l, 0);
-	l = lend(t, "b.example.com", "192.0.2.1", LEASE_QUARANTINE);
-	cr_assert(addr_equal(&l->magic, &next));
+	cr_assert_eq(try(t, "b.example.com", "192.0.2.1", LEASE_QUARANTINE), 0);
+}
+
+static uint16_t sum_of(const struct c25_addr *a)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 16; i += 2)
+		sum += (uint32_t)a->b[i] << 8 | a->b[i + 1];
+	return (uint16_t)(sum % 0xffff);
+}
+
+static bool sums_equal(const struct lease *l)
+{
+	return sum_of(&l->magic) == sum_of(&l->transit);
+}
+
+static struct lease *lend_nth(struct lease_table *t, int i, bool is4, uint64_t now)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "n%d.example.com", i);
+	return lend(t, name, is4 ? "192.0.2.1" : "2001:db8::1", now);
+}
+
+Test(lease, both_addresses_have_one_sum)
+{
+	_cleanup_(lease_table) struct lease_table *t = make(200000, "198.18.0.0/16",
+							    "169.254.64.0-169.254.127.255",
+							    "fd25:a::/96", "fd25:b::/96");
+
+	for (int i = 0; i < 16384; i++)
+		cr_assert(sums_equal(lend_nth(t, i, true, 0)), "IPv4 pair %d", i);
+	/* Where more than 65536 addresses are lent, 0 and 0xffff are the same sum once a block. */
+	for (int i = 0; i < 140000; i++)
+		cr_assert(sums_equal(lend_nth(t, i, false, 0)) || i % 65536 > 65530, "IPv6 pair %d",
+			  i);
+}
+
+Test(lease, the_larger_pool_fits_itself_to_the_smaller_whichever_it_is)
+{
+	_cleanup_(lease_table) struct lease_table *t =
+		make(1000, "198.18.7.0/24", "10.64.0.0/10", NULL, NULL);
+
+	for (int i = 0; i < 256; i++)
+		cr_assert(sums_equal(lend_nth(t, i, true, 0)), "pair %d", i);
+	cr_assert_eq(try(t, "more.example.com", "192.0.2.1", 0), -ENOSPC);
+}
+
+Test(lease, pairs_have_one_sum_again_after_their_quarantine)
+{
+	_cleanup_(lease_table) struct lease_table *t =
+		make(1000, "198.18.0.0/16", "169.254.64.0/24", NULL, NULL);
+
+	for (uint64_t now = 0; now < 3 * LEASE_QUARANTINE; now += LEASE_QUARANTINE) {
+		struct lease *l[256];
+
+		for (int i = 0; i < 256; i++) {
+			l[i] = lend_nth(t, i, true, now);
+			cr_assert(sums_equal(l[i]), "pair %d at %d", i, (int)now);
+		}
+		for (int i = 0; i < 256; i++)
+			lease_end(t, l[i], now);
+	}
+}
+
+Test(lease, pools_that_have_no_sums_in_common_are_lent_to_the_last_address)
+{
+	_cleanup_(lease_table) struct lease_table *t =
+		make(1000, "198.18.0.0/24", "169.254.64.0/24", NULL, NULL);
+
+	for (int i = 0; i < 256; i++)
+		cr_assert_not(sums_equal(lend_nth(t, i, true, 0)));
+	cr_assert_eq(try(t, "more.example.com", "192.0.2.1", 0), -ENOSPC);
 }
 
 Test(lease, a_domain_too_long_for_a_record_is_refused)

@@ -367,9 +367,9 @@ reason() { # NODE NAME: packets counted
 listening() { # NS PORT
 	in_ns "$1" ss -Htln "sport = :$2" | grep -q .
 }
-standard() {
+standard() { # NETMAP-FILTER
 	topology
-	netmap
+	netmap "${1:-.}"
 	standard_zones
 	dns_server
 	web_server

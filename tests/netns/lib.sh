@@ -367,9 +367,9 @@ reason() { # NODE NAME: packets counted
 listening() { # NS PORT
 	in_ns "$1" ss -Htln "sport = :$2" | grep -q .
 }
-standard() { # NETMAP-FILTER
+standard() { # its netmap through standard_filter, where that is set
 	topology
-	netmap "${1:-.}"
+	netmap "${standard_filter:-.}"
 	standard_zones
 	dns_server
 	web_server

@@ -4,6 +4,8 @@
 #include "controller.h"
 #include "log.h"
 
+#include <malloc.h>
+
 int cmd_run(int argc, char **argv)
 {
 	struct config config;
@@ -16,6 +18,9 @@ int cmd_run(int argc, char **argv)
 	case OPTIONS_OK:
 		break;
 	}
+	/* One heap for all threads: what a long answer took is then there for whatever comes next,
+	 * and not once more for each thread that ever made one. */
+	mallopt(M_ARENA_MAX, 1);
 	log_setup((enum log_level)config.log_level, config.log_json);
 	return controller_run(&config) ? EXIT_FAULT : 0;
 }

@@ -68,7 +68,7 @@ static enum MHD_Result refuse(struct MHD_Connection *conn, unsigned status, cons
 
 /* Jobs. */
 
-/* What a long answer was made of goes back to the system: each thread's heap would keep its own. */
+/* What a long answer was made of goes back to the system. */
 static void job_work(uv_work_t *work)
 {
 	struct web *w = work->data;

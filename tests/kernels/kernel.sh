@@ -2,7 +2,7 @@
 # kernel.sh VERSION DIR: Debian's kernel of that series for cloud machines, as DIR/vmlinuz and
 # DIR/modules.cpio. What is there of the newest package is not fetched again.
 set -euo pipefail
-version=$1 dir=$2
+version=$1 dir=$(realpath -m "$2")
 
 # The package that the series' own package depends on, or else the newest: its name has the ABI's
 # number.

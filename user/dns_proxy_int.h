@@ -198,6 +198,7 @@ struct dns_query {
 
 #define DNS_USOCKS     16   /* in rotation, for each resolver */
 #define DNS_USOCK_ALL  48   /* with those that only wait for their last answers */
+#define DNS_USOCK_RUN  256  /* questions before another is picked */
 #define DNS_USOCK_USES 1024 /* questions on one source port */
 #define DNS_USOCK_MS   10000
 
@@ -232,8 +233,9 @@ struct dns_upstream {
 	uint64_t probe_at; /* when a question may try it again, while down */
 	uint64_t logged_at, heard_at;
 	struct dns_usock *active[DNS_USOCKS];
-	struct dns_usock *current; /* of this turn of the loop */
-	uint64_t current_turn;
+	struct dns_usock *current; /* picked last */
+	uint64_t current_turn;     /* in which it was used last */
+	unsigned int run;          /* questions since it was picked */
 	struct dns_uconn *conn;
 	size_t users; /* as an original: queries of it */
 	uint64_t used;

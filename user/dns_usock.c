@@ -75,6 +75,7 @@ static void usock_ready(uv_poll_t *handle, int status, int events)
 	/* libuv has stopped polling where it reports an error: an ICMP message, as a rule. */
 	if (s->open && (status < 0 || (n < 0 && n != -EAGAIN)))
 		usock_fail(s);
+	dns_jobs_run(s->channel.up->proxy);
 }
 
 static void usock_job(struct dns_job *job)

@@ -13,7 +13,7 @@ static uint16_t *bucket(struct dns_channel *ch, uint16_t id)
 {
 	struct dns_table *t = &ch->up->proxy->table;
 
-	return &t->by_id[(ch->serial * 0x9e3779b1U ^ id) % DNS_HASH];
+	return &t->by_id[(ch->serial * 0x9e3779b1U ^ id) % DNS_HEADS];
 }
 
 static struct dns_ask *first(struct dns_channel *ch, uint16_t id)

@@ -59,11 +59,8 @@ void dns_wake_at(struct dns_proxy *p, uint64_t at)
 	uv_timer_start(&p->timer, timer_fired, at > now ? at - now : 0, 0);
 }
 
-/* An idle handle runs before the loop sleeps, whatever phase its jobs were queued in. */
-static void jobs_run(uv_idle_t *idle)
+void dns_jobs_run(struct dns_proxy *p)
 {
-	struct dns_proxy *p = idle->data;
-
 	while (p->jobs) {
 		struct dns_job *job = p->jobs;
 
@@ -72,7 +69,13 @@ static void jobs_run(uv_idle_t *idle)
 		job->run(job);
 	}
 	p->turn++;
-	uv_idle_stop(idle);
+	uv_idle_stop(&p->idle);
+}
+
+/* An idle handle runs before the loop sleeps, whatever phase its jobs were queued in. */
+static void jobs_due(uv_idle_t *idle)
+{
+	dns_jobs_run(idle->data);
 }
 
 void dns_job_queue(struct dns_proxy *p, struct dns_job *job)
@@ -81,7 +84,7 @@ void dns_job_queue(struct dns_proxy *p, struct dns_job *job)
 		return;
 	job->queued = true;
 	if (!p->jobs)
-		uv_idle_start(&p->idle, jobs_run);
+		uv_idle_start(&p->idle, jobs_due);
 	DL_APPEND(p->jobs, job);
 }
 
@@ -172,7 +175,7 @@ void dns_proxy_free(struct dns_proxy *p)
 	if (!p)
 		return;
 	/* What was finished is sent, and what was broken is closed. */
-	jobs_run(&p->idle);
+	dns_jobs_run(p);
 	dns_query_drop_all(p);
 	for (struct dns_listener *l = p->listeners; l; l = l->next) {
 		dns_udp_close(l);

@@ -18,9 +18,9 @@
  * dns_proxy.c     all of it together: loop handles, listeners, the timer
  *
  * Clients who ask the same (the same bytes but for the id, over the same transport) wait for one
- * query. Nothing writes to a socket at once: outputs are queued as jobs and run before the loop
- * sleeps, so that what one turn of the loop made leaves in batches. Only jobs and handles' own
- * callbacks close connections, so no callee takes one away from its caller.
+ * query. Nothing writes to a socket at once: outputs are queued as jobs and run when what one call
+ * read has been gone through, or before the loop sleeps, so that they leave in batches. Only jobs
+ * and handles' own callbacks close connections, so no callee takes one away from its caller.
  */
 #ifndef DNS_PROXY_INT_H
 #define DNS_PROXY_INT_H
@@ -40,6 +40,7 @@
 #define DNS_LARGE_SZ  65536
 #define DNS_SMALL_SZ  512 /* inside the query */
 #define DNS_HASH      16384
+#define DNS_HEADS     4096 /* few, so that they stay in the cache */
 
 #define DNS_BATCH       64
 #define DNS_UDP_MAX     4096 /* most that a rewritten answer takes over UDP */
@@ -198,6 +199,7 @@ struct dns_query {
 
 #define DNS_USOCKS     16   /* in rotation, for each resolver */
 #define DNS_USOCK_ALL  48   /* with those that only wait for their last answers */
+#define DNS_USOCK_RUN  256  /* questions before another is picked */
 #define DNS_USOCK_USES 1024 /* questions on one source port */
 #define DNS_USOCK_MS   10000
 
@@ -232,8 +234,9 @@ struct dns_upstream {
 	uint64_t probe_at; /* when a question may try it again, while down */
 	uint64_t logged_at, heard_at;
 	struct dns_usock *active[DNS_USOCKS];
-	struct dns_usock *current; /* of this turn of the loop */
-	uint64_t current_turn;
+	struct dns_usock *current; /* picked last */
+	uint64_t current_turn;     /* in which it was used last */
+	unsigned int run;          /* questions since it was picked */
 	struct dns_uconn *conn;
 	size_t users; /* as an original: queries of it */
 	uint64_t used;
@@ -262,8 +265,8 @@ struct dns_table {
 	struct dns_waiter *free_waiters;
 	size_t fresh_queries, fresh_waiters;
 	struct dns_pool plans, medium, large;
-	uint16_t by_text[DNS_HASH]; /* dns_table_query(); small, so that it stays in the cache */
-	uint16_t by_id[DNS_HASH];   /* dns_table_ask() */
+	uint16_t by_text[DNS_HEADS]; /* dns_table_query() */
+	uint16_t by_id[DNS_HEADS];   /* dns_table_ask() */
 	struct dns_waiter *by_client[DNS_HASH];
 	struct dns_query *deadlines[DNS_ATTEMPTS]; /* each in order: one length of time each */
 	uint64_t key[2];
@@ -290,7 +293,7 @@ struct dns_proxy {
 	const struct dns_proxy_ops *ops;
 	void *ctx;
 	size_t refs;   /* open handles, and the owner */
-	uint64_t turn; /* counts the loop's turns in which something was written */
+	uint64_t turn; /* counts dns_jobs_run() */
 	uint32_t serial;
 	uint32_t matching; /* counts dns_proxy_rematch() */
 	uv_timer_t timer;
@@ -322,6 +325,7 @@ uint64_t dns_now(const struct dns_proxy *p);
 void dns_wake_at(struct dns_proxy *p, uint64_t at);
 void dns_job_queue(struct dns_proxy *p, struct dns_job *job);
 void dns_job_cancel(struct dns_proxy *p, struct dns_job *job);
+void dns_jobs_run(struct dns_proxy *p);
 /* Messages read, or a negative errno; of a connected socket nobody asks whom they came from. */
 int dns_rx_read(struct dns_rx *rx, int fd, bool connected);
 

@@ -41,7 +41,7 @@ static void asks_clear(struct dns_query *q)
 static void text_unlink(struct dns_query *q)
 {
 	struct dns_table *t = &q->proxy->table;
-	uint16_t *head = &t->by_text[q->hash % DNS_HASH];
+	uint16_t *head = &t->by_text[q->hash % DNS_HEADS];
 	struct dns_query *at = dns_table_query(t, *head);
 
 	if (at == q) {
@@ -296,7 +296,7 @@ static struct dns_query *query_find(struct dns_proxy *p, uint32_t hash, bool tcp
 				    const struct dns_upstream *original, const uint8_t *msg,
 				    size_t len)
 {
-	struct dns_query *q = dns_table_query(&p->table, p->table.by_text[hash % DNS_HASH]);
+	struct dns_query *q = dns_table_query(&p->table, p->table.by_text[hash % DNS_HEADS]);
 
 	for (; q; q = q->hash_next)
 		if (q->hash == hash && q->client_tcp == tcp && q->original == original &&
@@ -326,7 +326,7 @@ static struct dns_query *query_new(struct dns_proxy *p, uint32_t hash,
 	q->client_tcp = from->conn || from->asker;
 	q->started = dns_now(p);
 	q->hash = hash;
-	head = &p->table.by_text[hash % DNS_HASH];
+	head = &p->table.by_text[hash % DNS_HEADS];
 	q->hash_next = dns_table_query(&p->table, *head);
 	*head = dns_table_query_number(&p->table, q);
 

@@ -81,6 +81,7 @@ static void udp_ready(uv_poll_t *handle, int status, int events)
 			memcpy(from.peer.id, rx->iov[i].iov_base, 2);
 		dns_query_take(p, &from, rx->iov[i].iov_base, rx->msgs[i].msg_len);
 	}
+	dns_jobs_run(p);
 }
 
 /* One message of sendmmsg(), with the memory its parts point to. */

@@ -2,8 +2,9 @@
 /*
  * dns_usock: resolvers over UDP. Each has a set of connected sockets, so that the kernel drops
  * what comes from elsewhere and reports ICMP errors; their ports are the kernel's random choice,
- * and each is replaced after some uses or seconds (RFC 5452, 9.2). The questions of one turn of
- * the loop share one socket, picked at random, and leave by one call.
+ * and each is replaced after some uses or seconds (RFC 5452, 9.2). One is picked at random for
+ * the questions of one turn of the loop, which leave by one call, and stays for those that follow
+ * while it has answers to come, up to a number: a socket more is a call more for their answers.
  */
 #include "dns_proxy_int.h"
 
@@ -74,6 +75,7 @@ static void usock_ready(uv_poll_t *handle, int status, int events)
 	/* libuv has stopped polling where it reports an error: an ICMP message, as a rule. */
 	if (s->open && (status < 0 || (n < 0 && n != -EAGAIN)))
 		usock_fail(s);
+	dns_jobs_run(s->channel.up->proxy);
 }
 
 static void usock_job(struct dns_job *job)
@@ -156,7 +158,10 @@ static int usock_pick(struct dns_usock **out, struct dns_upstream *up)
 	size_t slot;
 	int err;
 
-	if (s && up->current_turn == p->turn && !usock_worn(s)) {
+	if (s && up->run < DNS_USOCK_RUN && (up->current_turn == p->turn || s->channel.asks) &&
+	    !usock_worn(s)) {
+		up->current_turn = p->turn;
+		up->run++;
 		*out = s;
 		return 0;
 	}
@@ -176,6 +181,7 @@ static int usock_pick(struct dns_usock **out, struct dns_upstream *up)
 	}
 	up->current = s;
 	up->current_turn = p->turn;
+	up->run = 1;
 	*out = s;
 	return 0;
 }

@@ -9,8 +9,8 @@
 #define MAX_NAME   255 /* RFC 1035, 2.3.4 */
 #define MAX_LABEL  63
 #define MAX_LABELS (MAX_NAME / 2)
-#define ROOT       0
-#define NO_NODE    UINT32_MAX
+#define ROOT       0 /* nobody's child, so that 0 in the table is a free slot */
+#define NO_PARENT  UINT32_MAX
 
 #define INLINE_LABEL 16
 
@@ -23,19 +23,18 @@ struct node {
 	uint8_t text[INLINE_LABEL]; /* the same again, where it is as short as most are */
 };
 
-/* The hash stands beside: a node that is another's is not looked at. */
-struct slot {
-	uint32_t node; /* NO_NODE: free */
-	uint32_t hash;
-};
-
+/*
+ * Open addressing. A slot is a node's number below, and above as much of its hash as there is room
+ * for: few other nodes are looked at, and all slots of many domains fit into a processor's cache.
+ */
 struct domains {
 	struct node *nodes;
 	uint32_t n_nodes;
 	uint8_t *labels;
 	uint32_t n_labels;
-	struct slot *table; /* open addressing, at most half full */
+	uint32_t *table;
 	uint32_t mask;
+	uint32_t node_mask;
 };
 
 static uint8_t lower(uint8_t c)
@@ -69,28 +68,33 @@ static const uint8_t *label_of(const struct domains *d, const struct node *node)
 }
 
 /* The slot that holds the node, or the free one where it belongs. */
-static struct slot *find_slot(const struct domains *d, uint32_t parent, const uint8_t *label,
-			      uint32_t hash)
+static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8_t *label,
+			   uint32_t hash)
 {
-	uint32_t at = hash & d->mask;
+	uint32_t at = hash & d->mask, slot;
 
-	for (; d->table[at].node != NO_NODE; at = (at + 1) & d->mask) {
-		const struct node *node = &d->nodes[d->table[at].node];
+	for (; (slot = d->table[at]); at = (at + 1) & d->mask) {
+		const struct node *node = &d->nodes[slot & d->node_mask];
 
-		if (d->table[at].hash == hash && node->parent == parent &&
+		if (!((slot ^ hash) & ~d->node_mask) && node->parent == parent &&
 		    same_label(label_of(d, node), label))
 			break;
 	}
 	return &d->table[at];
 }
 
+static void fill_slot(const struct domains *d, uint32_t *slot, uint32_t node, uint32_t hash)
+{
+	*slot = (hash & ~d->node_mask) | node;
+}
+
 static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *label)
 {
 	uint32_t hash = hash_label(parent, label);
-	struct slot *slot = find_slot(d, parent, label, hash);
+	uint32_t *slot = find_slot(d, parent, label, hash);
 
-	if (slot->node != NO_NODE)
-		return slot->node;
+	if (*slot)
+		return *slot & d->node_mask;
 	d->nodes[d->n_nodes] = (struct node){
 		.parent = parent, .label = d->n_labels, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE
 	};
@@ -98,7 +102,7 @@ static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *lab
 		memcpy(d->nodes[d->n_nodes].text, label, (size_t)label[0] + 1);
 	memcpy(d->labels + d->n_labels, label, (size_t)label[0] + 1);
 	d->n_labels += (uint32_t)label[0] + 1;
-	*slot = (struct slot){ d->n_nodes, hash };
+	fill_slot(d, slot, d->n_nodes, hash);
 	return d->n_nodes++;
 }
 
@@ -128,12 +132,49 @@ static void add_domain(struct domains *d, const char *domain, size_t app, bool s
 		*taker = app;
 }
 
+/* An empty one, for so many nodes, three quarters full at most. */
+static int make_table(struct domains *d, size_t nodes)
+{
+	uint32_t *table;
+	size_t slots = 4;
+
+	while (slots / 4 * 3 < nodes)
+		slots *= 2;
+	if (slots > INT32_MAX)
+		return -ENOMEM;
+	table = calloc(slots, sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	free(d->table);
+	d->table = table;
+	d->mask = (uint32_t)slots - 1;
+	d->node_mask = d->mask; /* no number is as high as that */
+	return 0;
+}
+
+/* What domains have in common is one node: far fewer, as a rule, than make_room() saw labels. */
+static int shrink_table(struct domains *d)
+{
+	int err = make_table(d, d->n_nodes);
+
+	if (err)
+		return err;
+	for (uint32_t i = ROOT + 1; i < d->n_nodes; i++) {
+		const struct node *node = &d->nodes[i];
+		const uint8_t *label = label_of(d, node);
+		uint32_t hash = hash_label(node->parent, label);
+
+		fill_slot(d, find_slot(d, node->parent, label, hash), i, hash);
+	}
+	return 0;
+}
+
 /* Room for every label of every domain of the apps that `user` may use, NULL: of all, so that
  * building never runs out of it. */
 static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_apps,
 		     const struct netmap_node *user)
 {
-	size_t nodes = 1, bytes = 1, slots = 2;
+	size_t nodes = 1, bytes = 1;
 
 	for (size_t i = 0; i < n_apps; i++) {
 		if (user && !policy_may_use(&apps[i], user))
@@ -147,19 +188,14 @@ static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_
 			while ((domain = strchr(domain + 1, '.')));
 		}
 	}
-	while (slots < 2 * nodes)
-		slots *= 2;
-	if (slots >= NO_NODE || bytes >= UINT32_MAX)
+	if (bytes >= UINT32_MAX)
 		return -ENOMEM;
 	d->nodes = calloc(nodes, sizeof(*d->nodes));
 	d->labels = malloc(bytes);
-	d->table = malloc(slots * sizeof(*d->table));
-	if (!d->nodes || !d->labels || !d->table)
+	if (!d->nodes || !d->labels || make_table(d, nodes))
 		return -ENOMEM;
-	memset(d->table, 0xff, slots * sizeof(*d->table));
-	d->mask = (uint32_t)slots - 1;
 	d->nodes[ROOT] =
-		(struct node){ .parent = NO_NODE, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE };
+		(struct node){ .parent = NO_PARENT, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE };
 	d->labels[0] = 0;
 	d->n_nodes = 1;
 	d->n_labels = 1;
@@ -185,6 +221,9 @@ int domains_new(struct domains **out, const struct netmap *nm)
 		for (size_t j = 0; j < app->n_domains; j++)
 			add_domain(d, app->domains[j], i, policy_serves(app, self));
 	}
+	err = shrink_table(d);
+	if (err)
+		return err;
 	*out = TAKE_PTR(d);
 	return 0;
 }
@@ -201,6 +240,9 @@ int domains_new_app(struct domains **out, const struct netmap_app *app)
 		return err;
 	for (size_t i = 0; i < app->n_domains; i++)
 		add_domain(d, app->domains[i], 0, false);
+	err = shrink_table(d);
+	if (err)
+		return err;
 	*out = TAKE_PTR(d);
 	return 0;
 }
@@ -242,8 +284,8 @@ size_t domains_match(const struct domains *d, const uint8_t *name)
 	while (n--) {
 		const uint8_t *label = name + offsets[n];
 
-		at = find_slot(d, at, label, hash_label(at, label))->node;
-		if (at == NO_NODE)
+		at = *find_slot(d, at, label, hash_label(at, label)) & d->node_mask;
+		if (at == ROOT)
 			return wildest;
 		if (d->nodes[at].wild != DOMAINS_NONE)
 			wildest = d->nodes[at].wild;

@@ -175,6 +175,7 @@ struct registration {
 	struct link again;    /* to be told again at `again_at` */
 	struct conn *standby; /* holds it too, as far as is known */
 	bool unsure;          /* whether it does: it is told again before it may be its home */
+	bool presumed;        /* it did before this daemon began: better than a silent home */
 	struct conn *told;    /* is to hold it as standby: queued or sent */
 	struct ticket *told_ticket;
 	uint32_t refusers; /* bits of candidates that would not be its standby */
@@ -259,13 +260,13 @@ void quest_unanswered(struct registrar *r, struct registration *reg);
 void quest_answered(struct registrar *r, struct registration *reg, struct conn *c, int code,
 		    bool current);
 void quest_lose_home(struct registration *reg);
-/* `c` has agreed: it is the home. */
-void quest_grant(struct registrar *r, struct registration *reg, struct conn *c);
+/* `c` has agreed: it is the home. False: the registration is gone. */
+bool quest_grant(struct registrar *r, struct registration *reg, struct conn *c);
 /* The last one who waited has gone. */
 void quest_unwatched(struct registration *reg);
 
 /* registrar_standby.c */
-/* Whether its standby could be its home at once. */
+/* Whether its standby could be its home at once, as things are. */
 bool standby_usable(const struct registration *reg);
 /* Have it told to a second connector, unless one holds it or is being told. */
 void standby_seek(struct registrar *r, struct registration *reg);

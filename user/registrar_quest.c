@@ -157,7 +157,7 @@ void quest_unanswered(struct registrar *r, struct registration *reg)
 		quest_advance(r, reg);
 }
 
-void quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
+bool quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
 {
 	struct batch guard;
 	struct conn *old;
@@ -166,14 +166,13 @@ void quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
 	batch_enter(r, &guard, reg);
 	err = r->ops->granted(r->ctx, reg->lease, c->index);
 	if (!batch_leave(r, &guard))
-		return;
+		return false;
 	old = reg->home;
 	quest_end(reg);
 	if (err) {
 		if (old != c && reg->standby != c)
 			conn_release(c, &reg->lease->transit);
-		registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, NEVER);
-		return;
+		return registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, NEVER);
 	}
 	reg->home = c;
 	reg->live = true;
@@ -185,7 +184,7 @@ void quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
 	reg->confirmed = true;
 	if (c->failing)
 		desert_again(r, c);
-	registration_settle(r, reg, REGISTRAR_OK, 0, NEVER);
+	return registration_settle(r, reg, REGISTRAR_OK, 0, NEVER);
 }
 
 void quest_answered(struct registrar *r, struct registration *reg, struct conn *c, int code,

@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "registrar_int.h"
 
+static bool answers(const struct registration *reg)
+{
+	return reg->standby && reg->standby->healthy && quest_is_candidate(reg, reg->standby);
+}
+
+static bool home_is_silent(const struct registration *reg)
+{
+	return reg->home && reg->home->failing && reg->home->how == REGISTRAR_SILENT;
+}
+
+/* Packets are lost at a home that is silent: should the standby not hold it any more, no more are
+ * lost there, and it is told next. But an answer waits until it has agreed. */
 bool standby_usable(const struct registration *reg)
 {
-	const struct conn *c = reg->standby;
+	bool may = reg->presumed && home_is_silent(reg) && waits_empty(&reg->waits);
 
-	return c && !reg->unsure && c->healthy && quest_is_candidate(reg, c);
+	return answers(reg) && (!reg->unsure || may);
 }
 
 static void unlink_standby(struct registration *reg)
 {
 	link_del(&reg->standing);
 	reg->standby = NULL;
-	reg->unsure = false;
+	reg->unsure = reg->presumed = false;
 }
 
 static void link_standby(struct registration *reg, struct conn *c)
@@ -85,7 +97,7 @@ void standby_seek(struct registrar *r, struct registration *reg)
 {
 	struct conn *c;
 
-	if (reg->told || !reg->home || standby_usable(reg))
+	if (reg->told || !reg->home || (answers(reg) && !reg->unsure))
 		return;
 	c = choose(reg);
 	if (c != reg->standby && reg->standby && r->ops->keeps(r->ctx, reg->lease)) {
@@ -179,6 +191,7 @@ void standby_epoch(struct registrar *r, struct conn *c)
 		struct registration *reg = LINK_OF(l, struct registration, standing);
 
 		reg->unsure = true;
+		reg->presumed = false;
 		if (!reg->told)
 			standby_tell(r, reg, c);
 	}
@@ -187,7 +200,7 @@ void standby_epoch(struct registrar *r, struct conn *c)
 void standby_restore(struct registrar *r, struct registration *reg, struct conn *c)
 {
 	link_standby(reg, c);
-	reg->unsure = true;
+	reg->unsure = reg->presumed = true;
 	standby_tell(r, reg, c);
 }
 
@@ -263,6 +276,17 @@ static struct conn *gather(struct registrar *r, struct link *same, size_t *n)
 	return c;
 }
 
+/* One that was only presumed to hold it is told of it again. */
+static void take_over(struct registrar *r, struct registration *reg, struct conn *c)
+{
+	bool unsure = reg->unsure;
+
+	if (!quest_grant(r, reg, c) || !unsure || reg->home != c)
+		return;
+	reg->confirmed = false;
+	quest_begin(r, reg, c);
+}
+
 /* A callback may take any of them out of the list. */
 void standby_promote(struct registrar *r)
 {
@@ -283,7 +307,7 @@ void standby_promote(struct registrar *r)
 			if (c)
 				reg->tried |= quest_bit(reg, c);
 			if (!err && c && reg->standby == c && standby_usable(reg))
-				quest_grant(r, reg, c);
+				take_over(r, reg, c);
 			else
 				quest_advance(r, reg);
 		}

@@ -209,19 +209,24 @@ done
 wait "${loads[@]}"
 
 # What was lost, and why. `excused`: through a link that was cut at that time, and of datagrams only
-# in the three seconds in which its mappings were to move.
+# in the three seconds in which its mappings were to move. A client that is ended in these seconds
+# notices nothing until it is there again, and then needs no heartbeat to notice it: two seconds.
 awk -v one="${address[connector]}" -v two="${address[connector2]}" '
 	FILENAME ~ /actions$/ {
 		at[++n] = $1; node[n] = $2; what[n] = $3
 		if ($3 == "cut") { from[++cuts] = $1; to[cuts] = 1e15; via[cuts] = $2 == "connector" ? one : two }
 		if ($3 == "mended") to[cuts] = $1
+		if ($3 == "cut") moved[cuts] = $1 + 3000
+		if ($2 == "client" && $3 != "started") noticing = cuts && $1 < moved[cuts] ? cuts : 0
+		if ($2 == "client" && $3 == "started" && noticing && moved[noticing] < $1 + 2000)
+			moved[noticing] = $1 + 2000
 		next
 	}
 	$1 ~ /^(lost|broken|failed|late)$/ {
 		cause = "unexplained"
 		for (c = 1; c <= cuts; c++) {
-			if ($4 != via[c] || $2 < from[c] - 100) continue
-			if ($1 == "lost" && $2 < from[c] + 3000) cause = "cut"
+			if (($4 != via[c] && $4 != "any") || $2 < from[c] - 100) continue
+			if ($1 == "lost" && $2 < moved[c] && $2 < to[c]) cause = "cut"
 			if ($1 == "broken" && $2 < to[c] + 20000) cause = "cut"
 		}
 		last = "nothing was done"
@@ -235,8 +240,9 @@ total() { # KIND FIELD
 	awk -v kind="$1-total" -v field="$2" '$1 == kind { print $field }' "$dir/$1.out"
 }
 echo "# done: $(awk '{ print $3 }' "$dir/actions" | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }')"
-echo "# datagrams: $(total udp 2) sent, $(total udp 3) lost ($(count lost cut) through the cut link," \
-	"$(count lost unexplained) not), the slowest back after $(total udp 4) ms"
+echo "# datagrams: $(total udp 2) sent, $(total udp 3) lost, and $(grep -c ^lost "$dir/names.out") first ones to" \
+	"fresh names ($(count lost cut) through the cut link, $(count lost unexplained) not)," \
+	"the slowest back after $(total udp 4) ms"
 echo "# streams: $(total tcp 2) opened, $(total tcp 3) broken ($(count broken cut) through the cut link," \
 	"$(count broken unexplained) not), $(total tcp 4) KiB echoed, the longest pause $(total tcp 5) ms"
 echo "# names: $(total names 2) asked, $(total names 3) failed, $(total names 4) took over 1 s," \

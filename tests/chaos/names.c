@@ -3,9 +3,11 @@
  * names ask|use RATE SERVER SUFFIX...: RATE fresh names a second, in turn below each suffix, asked
  * as a resolver library does: again after a second without an answer, soon again where nobody
  * listens or there is no answer for now. A name works when it is answered, and with `use`, when a
- * datagram to its address comes back. Three seconds after the question it has failed.
+ * datagram to its address comes back; one that does not is sent again, as its link may just have
+ * been cut. Three seconds after the question the name has failed.
  *
- * failed MS NAME VIA WHY; late MS NAME VIA TOOK_MS: it took over a second.
+ * failed MS NAME VIA WHY; late MS NAME VIA TOOK_MS: it took over a second; lost MS NAME any WHY: its
+ * first datagram was, through whichever connector.
  * At the end: `names-total ASKED FAILED LATE MOST_MS`.
  */
 #include "load.h"
@@ -13,6 +15,7 @@
 #define BUDGET_US 3000000
 #define AGAIN_US  1000000
 #define PAUSE_US  50000
+#define RESEND_US 200000
 #define LATE_US   1000000
 #define ROOM      4096
 
@@ -21,8 +24,9 @@ enum stage { FREE, ASKING, TRYING };
 struct name {
 	enum stage stage;
 	int fd;
-	uint64_t started, asked;
+	uint64_t started, asked, used;
 	uint16_t id;
+	bool lost;
 	int why;
 	char text[64];
 };
@@ -91,6 +95,7 @@ static void name_begin(struct name *n, const char *suffix, uint64_t now)
 		 suffix);
 	n->stage = ASKING;
 	n->started = now;
+	n->lost = false;
 	n->id = (uint16_t)rand();
 	n->why = 0;
 	n_asked++;
@@ -123,20 +128,35 @@ static void works(struct name *n, uint32_t seen, uint64_t now)
 	name_over(n);
 }
 
-static void answered(struct name *n, uint32_t magic)
+static void try(struct name *n, uint64_t now)
+{
+	uint8_t datagram[64] = { 0 };
+
+	n->used = now;
+	if (send(n->fd, datagram, sizeof(datagram), 0) < 0)
+		n->why = errno;
+}
+
+static void answered(struct name *n, uint32_t magic, uint64_t now)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(ECHO_PORT),
 				  .sin_addr.s_addr = magic };
-	uint8_t datagram[64] = { 0 };
 
 	close(n->fd);
 	connect_to(n, &to);
 	n->stage = TRYING;
-	if (send(n->fd, datagram, sizeof(datagram), 0) < 0)
-		n->why = errno;
-	else
-		n->why = 0;
+	n->why = 0;
+	try(n, now);
+}
+
+static void try_again(struct name *n, uint64_t now)
+{
+	if (!n->lost)
+		load_event("lost", now - n->used, "%s any %s", n->text,
+			   n->why ? load_errno(n->why) : "no-echo");
+	n->lost = true;
+	try(n, now);
 }
 
 static void take(struct name *n, uint64_t now)
@@ -162,7 +182,7 @@ static void take(struct name *n, uint64_t now)
 	if (magic && !use) {
 		works(n, 0, now);
 	} else if (magic) {
-		answered(n, magic);
+		answered(n, magic, now);
 	} else {
 		/* SERVFAIL: as no answer, but sooner. */
 		n->why = EAGAIN;
@@ -185,6 +205,8 @@ static void name_turn(struct name *n, uint64_t now)
 		name_over(n);
 	} else if (n->stage == ASKING && now - n->asked >= AGAIN_US) {
 		ask(n, now);
+	} else if (n->stage == TRYING && now - n->used >= RESEND_US) {
+		try_again(n, now);
 	}
 }
 

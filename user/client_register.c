@@ -354,7 +354,11 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 
 	const char *why = c->why ? c->why : "no answer in time";
 
-	dns_answers_health(&c->answers, connector, healthy);
+	/* For answers given in the kernel, and for a daemon that comes after this one. */
+	if (healthy)
+		maps_down_del(c->deps.maps, connector);
+	else
+		maps_down_put(c->deps.maps, connector);
 	if (healthy) {
 		log_info("connector %s answers", id);
 		events_tell(c->deps.events, "connector-up", ev_text("connector", id));

@@ -26,6 +26,7 @@ struct restore {
 	size_t n_strays, strays_size;
 	struct lease **unsettled;
 	size_t n_unsettled, unsettled_size;
+	uint32_t down;
 };
 
 /* As lease_restore() has it: no record may keep an address for longer than any quarantine. */
@@ -320,6 +321,35 @@ static int tell_home(struct lease *l, void *ctx)
 	return err;
 }
 
+/* Non-zero: it is no connector any more. */
+static int restore_down(const void *key, const void *value, void *ctx)
+{
+	struct restore *r = ctx;
+	const struct netmap_node *node;
+	const char *id;
+
+	memcpy(&r->down, key, sizeof(r->down));
+	id = peers_id(r->c->deps.peers, r->down);
+	node = id ? netmap_node_by_id(r->c->nm, id) : NULL;
+	if (!node || !node->connector)
+		return 1;
+	registrar_restore_down(r->c->registrar, r->down);
+	return 0;
+}
+
+/* Who did not answer the run before is asked anew, and until it answers is nobody's choice. */
+static int restore_health(struct restore *r)
+{
+	int err;
+
+	while ((err = maps_each(r->c->deps.maps, MAP_DOWN, restore_down, r)) == 1) {
+		err = maps_down_del(r->c->deps.maps, r->down);
+		if (err)
+			break;
+	}
+	return err;
+}
+
 int client_restore(struct client *c)
 {
 	struct restore r = { .c = c, .now = client_now_s() };
@@ -332,6 +362,8 @@ int client_restore(struct client *c)
 		err = settle_all(&r);
 	free(r.strays);
 	free(r.unsettled);
+	if (!err)
+		err = restore_health(&r);
 	if (!err)
 		err = lease_each(c->leases, tell_home, c);
 	if (!err)

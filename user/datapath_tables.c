@@ -46,7 +46,7 @@ static const struct {
 	{ "c25_dns_ports", DNS },
 	{ "c25_socks", DNS },
 	{ "c25_answers", DNS | PER_MAPPING },
-	{ "c25_down", DNS },
+	{ "c25_down", CLIENT },
 	{ "c25_questions", DNS | REPLACEABLE },
 	{ "c25_frags", CONNECTOR | REPLACEABLE },
 	{ "c25_early", CONNECTOR | REPLACEABLE },

@@ -7,12 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int first_down(const void *key, const void *value, void *ctx)
-{
-	memcpy(ctx, key, sizeof(uint32_t));
-	return 1;
-}
-
 /* Keys of answers that are not given any more. */
 struct ended {
 	uint64_t now;
@@ -55,16 +49,12 @@ static int drop_ended(const struct maps *maps, uint64_t now)
 int dns_answers_init(struct dns_answers *a, const struct maps *maps, uint64_t now)
 {
 	struct c25_meta meta;
-	uint32_t peer;
 	int err;
 
 	*a = (struct dns_answers){ 0 };
 	if (maps->fd[MAP_ANSWERS] < 0)
 		return 0;
 	err = maps_meta_get(maps, &meta);
-	/* Who is down now is found out anew. */
-	while (!err && (err = maps_each(maps, MAP_DOWN, first_down, &peer)) == 1)
-		err = maps_down_del(maps, peer);
 	if (!err)
 		err = drop_ended(maps, now);
 	if (err)
@@ -135,14 +125,4 @@ void dns_answers_drop(struct dns_answers *a, const char *domain, bool is4)
 	if (len > 0)
 		maps_answer_del(a->maps, answer_key(a, wire, (uint32_t)len - 1,
 						    is4 ? DNS_TYPE_A : DNS_TYPE_AAAA));
-}
-
-void dns_answers_health(struct dns_answers *a, uint32_t connector, bool healthy)
-{
-	if (!a->maps)
-		return;
-	if (healthy)
-		maps_down_del(a->maps, connector);
-	else
-		maps_down_put(a->maps, connector);
 }

@@ -29,6 +29,4 @@ void dns_answers_note(struct dns_answers *a, const struct c25_addr *server,
 /* A lease of this domain and family is over. */
 void dns_answers_drop(struct dns_answers *a, const char *domain, bool is4);
 
-void dns_answers_health(struct dns_answers *a, uint32_t connector, bool healthy);
-
 #endif

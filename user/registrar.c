@@ -201,6 +201,17 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector)
 	return 0;
 }
 
+void registrar_restore_down(struct registrar *r, uint32_t connector)
+{
+	struct conn *c = conn_get(r, connector);
+
+	if (!c)
+		return;
+	c->healthy = false;
+	c->missed = c->probe_at = r->now;
+	r->due = r->now;
+}
+
 void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t connector)
 {
 	struct registration *reg = l->registration;

@@ -126,6 +126,10 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
 /* The same: `connector` held it too. To be called before its candidates are set. */
 void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t connector);
 
+/* `connector` did not answer before the restart: it is asked at once whether it does now, and is
+ * not told of any lease before that. To be called before what is restored. */
+void registrar_restore_down(struct registrar *r, uint32_t connector);
+
 /* The lease ends: whoever may hold it is told to release it, with the next request; those who
  * wait are told TIMED_OUT. */
 void registrar_release(struct registrar *r, struct lease *l);

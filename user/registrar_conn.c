@@ -35,12 +35,12 @@ struct conn *conn_get(struct registrar *r, uint32_t index)
 			free(c);
 			return NULL;
 		}
-		c->dropped = true;
+		c->dropped = c->healthy = true;
 	}
+	/* One that comes again is as well as it was when it went, until it is asked. */
 	if (c->dropped) {
 		c->dropped = c->slow = c->failing = false;
-		c->healthy = true;
-		c->healthy_since = r->now;
+		c->healthy_since = c->probe_at = r->now;
 		c->share_due = c->desert_at = NEVER;
 		c->backoff = PROBE_MIN_MS;
 	}

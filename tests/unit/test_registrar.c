@@ -270,7 +270,7 @@ static void alive(uint32_t connector, uint64_t ms)
 
 static void live_at(size_t i, const uint32_t *connectors, size_t n)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, i, connectors, n);
 	tick();
@@ -312,7 +312,7 @@ static void stands_by(size_t i)
 
 CLAIM(an_agreed_lease_is_granted_before_its_waiter_is_told)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	cr_assert_eq(n_sent, 0, "only tick sends");
@@ -330,7 +330,7 @@ CLAIM(an_agreed_lease_is_granted_before_its_waiter_is_told)
 
 CLAIM(a_registered_lease_settles_at_once)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 2);
 	want(&w, 0, AB, 2);
@@ -342,7 +342,7 @@ CLAIM(a_registered_lease_settles_at_once)
 
 CLAIM(a_lease_whose_only_connector_does_not_answer_settles_when_it_does_or_times_out)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 1);
 	pass(REGISTRAR_HEARTBEAT_MS);
@@ -367,7 +367,7 @@ CLAIM(a_lease_whose_only_connector_does_not_answer_settles_when_it_does_or_times
 
 CLAIM(a_lease_of_a_connector_that_lost_its_mappings_is_not_held_until_told_again)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 1);
 	cr_assert(registrar_holds(L(0)));
@@ -398,7 +398,7 @@ CLAIM(a_lease_that_changed_is_told_again_each_time_and_at_once)
 
 CLAIM(no_connector_at_all_is_timed_out_at_once)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 0);
 	cr_assert_eq(w.settled, 1);
@@ -407,7 +407,7 @@ CLAIM(no_connector_at_all_is_timed_out_at_once)
 
 CLAIM(a_want_makes_tick_due_now)
 {
-	struct waiter a = { 0 }, b = { 0 };
+	static struct waiter a = { 0 }, b = { 0 };
 
 	cr_assert_eq(tick(), UINT64_MAX);
 	want(&a, 0, AB, 2);
@@ -444,7 +444,7 @@ CLAIM(what_comes_in_one_turn_and_while_one_is_under_way_travels_together)
 
 CLAIM(many_waiters_of_one_lease_cost_one_element)
 {
-	struct waiter a = { 0 }, b = { 0 };
+	static struct waiter a = { 0 }, b = { 0 };
 
 	want(&a, 0, AB, 2);
 	want(&b, 0, AB, 2);
@@ -456,7 +456,7 @@ CLAIM(many_waiters_of_one_lease_cost_one_element)
 
 CLAIM(a_connector_that_fails_is_left_for_the_next)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -471,7 +471,7 @@ CLAIM(a_connector_that_fails_is_left_for_the_next)
 
 CLAIM(an_answer_of_the_wrong_length_is_a_failure)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 	const int codes[2] = { 0 };
 
 	want(&w, 0, AB, 2);
@@ -484,7 +484,7 @@ CLAIM(an_answer_of_the_wrong_length_is_a_failure)
 
 CLAIM(a_silent_connector_gets_half_of_the_time_while_another_remains)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	pass(TIMEOUT / 2 - 1);
@@ -499,7 +499,7 @@ CLAIM(a_silent_connector_gets_half_of_the_time_while_another_remains)
 
 CLAIM(the_only_connector_gets_all_the_time)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 1);
 	pass(TIMEOUT - 10);
@@ -511,7 +511,7 @@ CLAIM(the_only_connector_gets_all_the_time)
 
 CLAIM(nobody_waits_longer_than_the_answer_timeout)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, ABC, 3);
 	pass(TIMEOUT - 1);
@@ -526,7 +526,7 @@ CLAIM(nobody_waits_longer_than_the_answer_timeout)
 
 CLAIM(the_next_names_go_past_an_unhealthy_connector)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -539,7 +539,7 @@ CLAIM(the_next_names_go_past_an_unhealthy_connector)
 
 CLAIM(a_late_ok_is_taken_where_nobody_else_agreed_yet)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	pass(TIMEOUT / 2 + 100);
@@ -558,7 +558,7 @@ CLAIM(a_late_ok_is_taken_where_nobody_else_agreed_yet)
 
 CLAIM(a_late_ok_after_another_agreed_changes_nothing)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	pass(TIMEOUT / 2);
@@ -572,7 +572,7 @@ CLAIM(a_late_ok_after_another_agreed_changes_nothing)
 
 CLAIM(a_request_given_up_may_still_be_answered_or_fail)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 1);
 	pass(3000);
@@ -590,7 +590,7 @@ CLAIM(a_request_given_up_may_still_be_answered_or_fail)
 
 CLAIM(no_such_family_is_refused_at_once)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -604,7 +604,7 @@ CLAIM(no_such_family_is_refused_at_once)
 
 CLAIM(families_that_differ_are_refused_at_once)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -632,7 +632,7 @@ CLAIM(any_other_refusal_is_tried_elsewhere_first)
 
 CLAIM(refused_by_all_gives_the_first_ones_code)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -646,7 +646,7 @@ CLAIM(refused_by_all_gives_the_first_ones_code)
 
 CLAIM(one_refused_element_does_not_spoil_the_others)
 {
-	struct waiter w[3] = { 0 };
+	static struct waiter w[3] = { 0 };
 	const int codes[] = { 0, 3, 0 };
 
 	for (size_t i = 0; i < 3; i++)
@@ -660,7 +660,7 @@ CLAIM(one_refused_element_does_not_spoil_the_others)
 
 CLAIM(maps_that_cannot_be_written_are_no_ok)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	granted_result = -ENOSPC;
 	want(&w, 0, AB, 2);
@@ -674,7 +674,7 @@ CLAIM(maps_that_cannot_be_written_are_no_ok)
 
 CLAIM(a_new_epoch_has_every_mapping_told_again_those_waited_for_in_front)
 {
-	struct waiter w = { 0 }, v = { 0 };
+	static struct waiter w = { 0 }, v = { 0 };
 
 	for (size_t i = 0; i < 5; i++)
 		live_at(i, AB, 2);
@@ -695,7 +695,7 @@ CLAIM(a_new_epoch_has_every_mapping_told_again_those_waited_for_in_front)
 CLAIM(many_mappings_are_told_again_in_batches_and_fresh_names_pass_them)
 {
 	static struct waiter w[4500];
-	struct waiter fresh = { 0 };
+	static struct waiter fresh = { 0 };
 
 	for (size_t i = 0; i < 4500; i++)
 		want(&w[i], i, AB, 1);
@@ -735,7 +735,7 @@ CLAIM(live_mappings_have_heartbeats_at_least_every_two_seconds)
 
 CLAIM(without_mappings_there_is_no_heartbeat)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 1);
 	tick();
@@ -809,7 +809,7 @@ CLAIM(one_failed_heartbeat_moves_nothing)
 
 CLAIM(mappings_stay_where_no_other_connector_is_healthy)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 1);
 	pass(20000);
@@ -821,7 +821,7 @@ CLAIM(mappings_stay_where_no_other_connector_is_healthy)
 
 CLAIM(a_connector_that_comes_back_is_noticed_and_does_not_take_mappings_back)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_alone_at_1(0);
 	await(2);
@@ -843,7 +843,7 @@ CLAIM(a_connector_that_comes_back_is_noticed_and_does_not_take_mappings_back)
 
 CLAIM(probes_of_a_dead_connector_slow_down_to_five_seconds)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 	size_t n;
 
 	want(&w, 0, AB, 1);
@@ -868,7 +868,7 @@ CLAIM(probes_of_a_dead_connector_slow_down_to_five_seconds)
 
 CLAIM(who_waits_is_served_when_a_connector_recovers_in_time)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 1);
 	tick();
@@ -882,7 +882,7 @@ CLAIM(who_waits_is_served_when_a_connector_recovers_in_time)
 
 CLAIM(a_release_travels_with_the_next_request)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 2);
 	live_at(1, AB, 2);
@@ -939,7 +939,7 @@ CLAIM(a_request_given_up_is_cancelled_where_it_releases_and_only_there)
 
 CLAIM(a_release_with_its_request_under_way_tells_the_waiter_and_the_connector)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -954,7 +954,7 @@ CLAIM(a_release_with_its_request_under_way_tells_the_waiter_and_the_connector)
 
 CLAIM(a_transit_address_lent_anew_is_not_released)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 2);
 	registrar_release(r, L(0));
@@ -975,7 +975,7 @@ CLAIM(what_an_earlier_run_may_have_told_is_released)
 
 CLAIM(what_an_earlier_run_may_have_told_is_not_released_once_it_is_wanted_again)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	registrar_release_at(r, 1, &L(0)->transit);
 	want(&w, 0, AB, 2);
@@ -986,7 +986,7 @@ CLAIM(what_an_earlier_run_may_have_told_is_not_released_once_it_is_wanted_again)
 
 CLAIM(a_lease_never_sent_needs_no_release)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	registrar_release(r, L(0));
@@ -997,7 +997,7 @@ CLAIM(a_lease_never_sent_needs_no_release)
 
 CLAIM(a_forgotten_waiter_is_not_called)
 {
-	struct waiter a = { 0 }, b = { 0 };
+	static struct waiter a = { 0 }, b = { 0 };
 
 	want(&a, 0, AB, 2);
 	want(&b, 0, AB, 2);
@@ -1073,7 +1073,7 @@ CLAIM(an_unknown_mapping_put_off_and_agreed_to_meanwhile_is_not_told_again)
 
 CLAIM(a_live_lease_refused_everywhere_is_revoked)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 2);
 	registrar_again(r, L(0), now);
@@ -1103,7 +1103,7 @@ CLAIM(a_live_lease_refused_by_its_home_moves_to_one_that_agrees)
 
 CLAIM(a_move_that_is_refused_leaves_the_mapping_where_it_is)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_alone_at_1(0);
 	await(2);
@@ -1115,7 +1115,7 @@ CLAIM(a_move_that_is_refused_leaves_the_mapping_where_it_is)
 
 CLAIM(a_restored_lease_is_told_again_at_its_connector)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	cr_assert_eq(registrar_restore(r, L(0), 2), 0);
 	cr_assert_eq(registrar_restore(r, L(0), 2), -EEXIST);
@@ -1141,7 +1141,7 @@ CLAIM(a_restored_lease_moves_once_its_candidates_are_known)
 
 CLAIM(a_dropped_connectors_mappings_move)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 2);
 	want(&w, 1, AB, 2);
@@ -1181,7 +1181,7 @@ CLAIM(a_connector_no_longer_a_candidate_is_left)
 
 CLAIM(a_stalled_loop_is_not_counted_against_connectors)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_at(0, AB, 1);
 	pass(REGISTRAR_HEARTBEAT_MS);
@@ -1196,7 +1196,7 @@ CLAIM(a_stalled_loop_is_not_counted_against_connectors)
 
 CLAIM(time_that_goes_back_stands_still)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -1236,7 +1236,7 @@ static void wants_the_same(struct waiter *w)
 
 CLAIM(one_who_is_told_may_want_another)
 {
-	struct waiter w = { .then = wants_another };
+	static struct waiter w = { .then = wants_another };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -1249,7 +1249,7 @@ CLAIM(one_who_is_told_may_want_another)
 
 CLAIM(one_who_is_told_may_release_and_free_the_lease)
 {
-	struct waiter w = { .then = ends_its_lease }, v = { 0 }, other = { 0 };
+	static struct waiter w = { .then = ends_its_lease }, v = { 0 }, other = { 0 };
 
 	want(&w, 0, AB, 2);
 	want(&v, 0, AB, 2);
@@ -1264,7 +1264,7 @@ CLAIM(one_who_is_told_may_release_and_free_the_lease)
 
 CLAIM(one_who_is_told_may_forget_the_next_one)
 {
-	struct waiter w = { .then = forgets_the_next };
+	static struct waiter w = { .then = forgets_the_next };
 
 	want(&w, 0, AB, 2);
 	want(&next_waiter, 0, AB, 2);
@@ -1276,7 +1276,7 @@ CLAIM(one_who_is_told_may_forget_the_next_one)
 
 CLAIM(one_who_is_refused_may_want_the_same_again)
 {
-	struct waiter w = { .then = wants_the_same };
+	static struct waiter w = { .then = wants_the_same };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -1288,7 +1288,7 @@ CLAIM(one_who_is_refused_may_want_the_same_again)
 
 CLAIM(one_who_timed_out_may_release_the_lease)
 {
-	struct waiter w = { .then = ends_its_lease };
+	static struct waiter w = { .then = ends_its_lease };
 
 	want(&w, 0, AB, 1);
 	pass(TIMEOUT);
@@ -1297,7 +1297,7 @@ CLAIM(one_who_timed_out_may_release_the_lease)
 
 CLAIM(those_who_wait_at_the_end_are_told)
 {
-	struct waiter w = { .then = wants_another };
+	static struct waiter w = { .then = wants_another };
 
 	want(&w, 0, AB, 2);
 	tick();
@@ -1338,7 +1338,7 @@ CLAIM(what_one_agreed_to_is_told_to_a_second_later_and_together)
 
 CLAIM(a_lease_with_a_standby_moves_without_a_request)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 	size_t requests;
 
 	stands_by(0);
@@ -1357,7 +1357,7 @@ CLAIM(a_lease_with_a_standby_moves_without_a_request)
 
 CLAIM(who_waits_for_a_lease_of_a_connector_that_fails_is_served_by_the_standby_at_once)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	stands_by(0);
 	await(1);
@@ -1371,7 +1371,7 @@ CLAIM(who_waits_for_a_lease_of_a_connector_that_fails_is_served_by_the_standby_a
 
 CLAIM(a_standby_that_refuses_is_no_reason_to_refuse)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	live_alone_at_1(0);
 	cr_assert_eq(registrar_standby(L(0)), REGISTRAR_NONE);
@@ -1720,9 +1720,52 @@ CLAIM(a_restored_standby_whose_epoch_changed_is_asked_before_it_takes_over)
 	}
 }
 
+CLAIM(who_did_not_answer_before_a_restart_is_probed_at_once_and_nobodys_choice_until_it_answers)
+{
+	static struct waiter w = { 0 }, v = { 0 };
+
+	registrar_restore_down(r, 1);
+	cr_assert_not(registrar_healthy(r, 1));
+	want(&w, 0, AB, 2);
+	tick();
+	cr_assert_eq(sent_to(1), 1);
+	cr_assert_eq(last(1)->n, 0);
+	cr_assert_eq(last(2)->n, 1);
+	answer(last(2), 0);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	answer(last(1), 0);
+	cr_assert(registrar_healthy(r, 1));
+	want(&v, 1, AB, 2);
+	tick();
+	cr_assert_eq(last(1)->n, 1);
+	answer(last(1), 0);
+	cr_assert_eq(v.outcome, REGISTRAR_OK);
+}
+
+CLAIM(a_connector_that_was_dropped_while_it_did_not_answer_is_probed_when_it_comes_again)
+{
+	static struct waiter w = { 0 };
+
+	live_at(0, AB, 2);
+	alive(2, 1300);
+	fails(last(1));
+	cr_assert_not(registrar_healthy(r, 1));
+	registrar_drop_connector(r, 1, now);
+	tick();
+	want(&w, 1, AB, 2);
+	tick();
+	cr_assert_not(registrar_healthy(r, 1));
+	cr_assert_eq(last(1)->n, 0);
+	while (!w.settled)
+		alive(2, 10);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	answer(last(1), 0);
+	cr_assert(registrar_healthy(r, 1));
+}
+
 CLAIM(a_restored_standby_is_asked_before_it_takes_over)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
 	registrar_restore_standby(r, L(0), 2);
@@ -1787,7 +1830,7 @@ CLAIM(those_who_wait_go_before_standbys_and_not_with_them)
 
 CLAIM(a_lease_whose_packets_are_answered_stays_with_a_connector_that_does_not_answer)
 {
-	struct waiter w = { 0 };
+	static struct waiter w = { 0 };
 
 	stands_by(0);
 	stands_by(1);

@@ -191,7 +191,7 @@ static __noinline long c25_flow_make(struct __sk_buff *skb, const struct c25_pkt
 	struct c25_probe pr = { .skb = skb };
 	struct c25_tick *tick = c25_clock();
 	struct c25_flow *f;
-	__u32 *held, entered;
+	__u32 *held, entered, range;
 
 	held = bpf_map_lookup_elem(&c25_held, &b->peer);
 	if (!held || !tick)
@@ -205,9 +205,13 @@ static __noinline long c25_flow_make(struct __sk_buff *skb, const struct c25_pkt
 		return -C25_REASON_TABLE_FULL;
 	c25_flow_fill(f, &p->t, b, tick->now);
 
+	range = c25_nat_hi - c25_nat_lo + 1;
 	pr.start = c25_port_hash(&p->t);
-	pr.step = 1 + (pr.start >> 20);
-	pr.start %= c25_nat_hi - c25_nat_lo + 1;
+	/* No lap ends before the last probe, so all of them are of different ports. */
+	pr.step = 1;
+	if (range > C25_PORT_PROBES)
+		pr.step += (pr.start >> 8) % (range / (C25_PORT_PROBES + 1));
+	pr.start %= range;
 	/* Mostly the first one is free. */
 	if (!c25_probe_port(0, &pr)) {
 		pr.start += pr.step;

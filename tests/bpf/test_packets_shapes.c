@@ -380,6 +380,22 @@ Test(packets_shapes, without_a_free_port_one_of_a_closed_connection_serves_again
 	bench_close(&b);
 }
 
+Test(packets_shapes, a_port_is_found_as_long_as_every_tenth_is_free)
+{
+	struct packet p = to_transit(&v4, IPPROTO_UDP);
+
+	for (int i = 0; i < 8; i++) {
+		open_mapped();
+		p.sport = (uint16_t)(1024 + i * 8000);
+		for (int n = 0; n < (NAT_HI - NAT_LO + 1) * 9 / 10; n++) {
+			p.sport++;
+			overlay_in(&b, p);
+		}
+		expect_reason(&b, CONNECTOR_OUT, (NAT_HI - NAT_LO + 1) * 9 / 10);
+		bench_close(&b);
+	}
+}
+
 Test(packets_shapes, without_a_free_port_new_flows_are_refused_and_old_ones_go_on)
 {
 	struct packet p = to_transit(&v4, IPPROTO_UDP), first = p;

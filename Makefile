@@ -115,7 +115,16 @@ $(BUILD)/bench/crowd: tests/bench/crowd.c $(BUILD)/libconn25.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $^ -o $@ $(LDLIBS_ALL)
 
-bench-packets: all $(BUILD)/bench/load $(BUILD)/bench/crowd $(BUILD)/bench/prog_run ## CPU per packet against plain forwarding and nftables; root
+$(BUILD)/bench/floor.skel.h: tests/bench/floor.bpf.c tests/bench/floor.h vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $(@D)/floor.bpf.o
+	$(Q)bpftool gen skeleton $(@D)/floor.bpf.o name floor_bpf > $@
+
+$(BUILD)/bench/floor: tests/bench/floor.c $(BUILD)/bench/floor.skel.h
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -I$(@D) $< -o $@ -lbpf
+
+BENCH_PACKETS := $(addprefix $(BUILD)/bench/,load crowd floor prog_run)
+bench-packets: all $(BENCH_PACKETS) ## CPU per packet against plain forwarding, nftables and a floor; root
 	$(Q)CONN25=$(BUILD)/conn25 tests/bench/bench_packets.sh
 	$(Q)$(BUILD)/bench/prog_run
 

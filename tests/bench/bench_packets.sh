@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# make bench-packets: what a packet costs through conn25, against plain forwarding and against
-# nftables doing the same translation at both ends.
+# make bench-packets: what a packet costs through conn25, against plain forwarding, against
+# nftables doing the same translation at both ends, and against the floor: the least that this
+# translation in TC can cost. The floor's programs (floor.bpf.c) stand where those of conn25 do and
+# know one client and one mapping, as constants; no maps, flows, counters, checks or ICMP.
 #
-# Three chains client - middle - server of namespaces, alike but for what the middle and the
+# Four chains client - middle - server of namespaces, alike but for what the middle and the
 # client do. Load and server share one core, which is never idle and almost theirs alone: the time
 # per unit is the CPU time of everything on the way. Rounds are interleaved; ratios are formed round by round.
 #
@@ -21,7 +23,7 @@ fatal() {
 	exit 1
 }
 
-# chain CLIENT MIDDLE SERVER: the wire that all three have.
+# chain CLIENT MIDDLE SERVER: the wire that all four have.
 chain() {
 	local ns
 	host "$1" "$2" "$3"
@@ -84,6 +86,30 @@ nftables() {
 	NFT
 }
 
+mac() { # NS DEV
+	ip -n "$1" -j link show "$2" | jq -r '.[0].address'
+}
+turn() { # NS DEV in|out SRC DST NEW-SRC NEW-DST [OUT DST-MAC SRC-MAC]
+	in_ns "$1" "$top/build/bench/floor" "/sys/fs/bpf/$1-$2-$3" "${@:2}" || fatal "no floor at $1"
+}
+# Magic and transit address have one sum, which conn25 sees to as well: no checksum changes there.
+floor() {
+	local client=100.101.0.1 magic=198.18.35.237 transit=169.254.64.1
+	local uplink=198.51.100.1 real=198.51.100.200
+	chain fc fm fs
+	ip -n fc route add 198.18.0.0/16 via 100.101.0.9
+	ip -n fc route add fd25:a::/96 via fd25::9
+	if [ "$FAMILY" != 4 ]; then
+		client=fd25::1 magic=fd25:a::2 transit=fd25:b::1
+		uplink=2001:db8:1::1 real=2001:db8:1::200
+	fi
+	turn fc eth0 out "$client" "$magic" "$client" "$transit"
+	turn fm eth0 in "$client" "$transit" "$uplink" "$real" wan0 "$(mac fs wan0)" "$(mac fm wan0)"
+	turn fm wan0 in "$real" "$uplink" "$transit" "$client" eth0 "$(mac fc eth0)" "$(mac fm eth0)"
+	turn fc eth0 in "$transit" "$client" "$magic" "$client"
+	to_f=$magic
+}
+
 conn25_chain() {
 	chain client connector internet
 	cable client dns0 internet dns0
@@ -106,6 +132,7 @@ conn25_chain() {
 
 plain
 nftables
+floor
 conn25_chain
 if [ "$FAMILY" = 4 ]; then
 	to_p=198.51.100.200 to_n=198.18.0.1 to_c=$(lookup client example.com A)
@@ -126,6 +153,7 @@ run() { # VARIANT WORK...: nanoseconds per unit
 	p) ns=pc to=$to_p ;;
 	n) ns=nc to=$to_n ;;
 	c) ns=client to=$to_c ;;
+	f) ns=fc to=$to_f ;;
 	esac
 	in_ns "$ns" nice -n -20 taskset -c "$CORE" "$LOAD" "$work" "$to" 5001 "$@" ||
 		fatal "$work over $v failed"
@@ -139,7 +167,7 @@ works=(
 )
 for w in "${works[@]}"; do # caches and neighbours are warm, flows of 10,000 ports are made
 	read -r -a args <<<"${w#*|}"
-	for v in p n c; do run "$v" "${args[@]}" >/dev/null || exit 1; done
+	for v in p n c f; do run "$v" "${args[@]}" >/dev/null || exit 1; done
 done
 for ((round = 0; round < ROUNDS; round++)); do
 	# Flows of one datagram end after 120 seconds.
@@ -149,9 +177,9 @@ for ((round = 0; round < ROUNDS; round++)); do
 	for i in "${!works[@]}"; do
 		read -r -a args <<<"${works[i]#*|}"
 		# Who goes first changes from round to round.
-		order=(p n c)
-		for ((k = 0; k < 3; k++)); do
-			v=${order[(k + round) % 3]}
+		order=(p n c f)
+		for ((k = 0; k < 4; k++)); do
+			v=${order[(k + round) % 4]}
 			ns=$(run "$v" "${args[@]}") || exit 1
 			echo "$i $round $v $ns"
 		done
@@ -164,7 +192,7 @@ ratios() { # WORK-INDEX A B: median (min - max) of A/B
 		END { for (k in r) print t[k "," a] / t[k "," b] }' "$dir/results" | sort -n | awk '
 		{ v[NR] = $1 }
 		END { m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
-		      printf "%.3f (%.3f - %.3f)", m, v[1], v[NR] }'
+		      printf "%.3f (%.3f-%.3f)", m, v[1], v[NR] }'
 }
 nanoseconds() { # WORK-INDEX VARIANT: median
 	awk -v i="$1" -v a="$2" '$1 == i && $3 == a { print $4 }' "$dir/results" | sort -n |
@@ -176,8 +204,14 @@ if [ "$ENTRIES" -gt 0 ]; then
 fi
 printf '%s rounds, IPv%s, one core, %s more entries in every map; CPU time per unit as ratio: median (minimum - maximum)\n' \
 	"$ROUNDS" "$FAMILY" "$ENTRIES"
-printf '%-30s %-26s %-26s %14s\n' work "to plain forwarding" "to nftables" "ns per unit"
-for i in "${!works[@]}"; do
-	printf '%-30s %-26s %-26s %14.0f\n' "${works[i]%|*}" "$(ratios "$i" c p)" \
-		"$(ratios "$i" c n)" "$(nanoseconds "$i" c)"
-done
+row='%-29s %-21s %-21s %-21s %-21s %-21s %11s\n'
+# shellcheck disable=SC2059 # a format for all rows
+{
+	printf "$row" "" "conn25 to plain" "conn25 to nftables" "conn25 to floor" \
+		"floor to plain" "floor to nftables" "conn25, ns"
+	for i in "${!works[@]}"; do
+		printf "$row" "${works[i]%|*}" "$(ratios "$i" c p)" "$(ratios "$i" c n)" \
+			"$(ratios "$i" c f)" "$(ratios "$i" f p)" "$(ratios "$i" f n)" \
+			"$(nanoseconds "$i" c)"
+	done
+}

@@ -1166,6 +1166,21 @@ CLAIM(a_dropped_connectors_mappings_are_revoked_where_none_is_left)
 	cr_assert_eq(tick(), UINT64_MAX);
 }
 
+CLAIM(who_waits_in_vain_is_served_by_a_connector_that_is_new_in_the_netmap)
+{
+	static struct waiter w = { 0 };
+
+	want(&w, 0, AB, 1);
+	tick();
+	fails(last(1));
+	registrar_candidates(r, L(0), AB, 2, now);
+	tick();
+	cr_assert_eq(sent_to(2), 1);
+	answer(last(2), 0);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert_eq(w.settled, 1);
+}
+
 CLAIM(a_mapping_that_none_agrees_to_is_revoked_when_its_connector_is_dropped)
 {
 	static struct waiter w = { 0 };

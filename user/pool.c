@@ -311,46 +311,36 @@ uint64_t pool_offset(const struct pool *p, const struct c25_addr *a)
 	return s ? before + range_size(&(struct range){ s->range.from, *a }) - 1 : 0;
 }
 
-/* Of the address's words, the last one left out. */
-static uint16_t sum_before_last(const struct c25_addr *a)
+/* Ones' complement; 0 stands for 0xffff too. */
+static uint16_t sum_of(const struct c25_addr *a)
 {
 	uint32_t sum = 0;
 
-	for (size_t i = 0; i < 14; i += 2)
+	for (size_t i = 0; i < sizeof(a->b); i += 2)
 		sum += (uint32_t)a->b[i] << 8 | a->b[i + 1];
 	return (uint16_t)(sum % 0xffff);
 }
 
-static uint16_t last_word(const struct c25_addr *a)
-{
-	return (uint16_t)(a->b[14] << 8 | a->b[15]);
-}
-
-/* The address in the `block`th 65536 of the pool's that has the sum of `like`. */
+/* Of the `block`th 65536 addresses of the pool the one that has the sum of `like`: each is 1 more
+ * than that of the address before it, whatever was carried. */
 static int alike(const struct pool *p, struct c25_addr *out, const struct c25_addr *like,
 		 uint64_t block)
 {
-	uint32_t word;
-
 	for (size_t i = 0; i < p->n_spans; i++) {
 		const struct range *r = &p->spans[i].range;
-		struct c25_addr a = r->from;
-		uint64_t blocks = (last_word(&a) + range_size(r) - 1) / 65536 + 1;
+		uint64_t blocks = (range_size(r) - 1) / 65536 + 1;
+		struct c25_addr a;
 
 		if (block >= blocks) {
 			block -= blocks;
 			continue;
 		}
-		a.b[14] = a.b[15] = 0;
-		if (addr_add(&a, &a, block * 65536))
+		if (addr_add(&a, &r->from, block * 65536) ||
+		    addr_add(&a, &a, (sum_of(like) + 0xffffU - sum_of(&a)) % 0xffff) ||
+		    !range_covers(r, &a))
 			return -EBUSY;
-		word = ((uint32_t)sum_before_last(like) + last_word(like) + 0xffff -
-			sum_before_last(&a)) %
-		       0xffff;
-		a.b[14] = (uint8_t)(word >> 8);
-		a.b[15] = (uint8_t)word;
 		*out = a;
-		return range_covers(r, &a) ? 0 : -EBUSY;
+		return 0;
 	}
 	return -EBUSY;
 }
@@ -358,18 +348,24 @@ static int alike(const struct pool *p, struct c25_addr *out, const struct c25_ad
 int pool_lend_like(struct pool *p, struct c25_addr *out, const struct c25_addr *like, uint64_t at,
 		   uint64_t now)
 {
+	struct c25_addr a;
 	struct known *k;
-	int err = alike(p, out, like, at / 65536);
+	int err = alike(p, &a, like, at / 65536);
 
 	if (err)
 		return err;
-	k = known_find(p, out);
-	if (!k)
-		return known_add(p, out);
-	if (k->pos == LENT || k->free_at > now)
+	k = known_find(p, &a);
+	if (k && (k->pos == LENT || k->free_at > now))
 		return -EBUSY;
-	heap_remove(p, k);
-	p->lent++;
+	if (k) {
+		heap_remove(p, k);
+		p->lent++;
+	} else {
+		err = known_add(p, &a);
+		if (err)
+			return err;
+	}
+	*out = a;
 	return 0;
 }
 

@@ -174,7 +174,8 @@ void registrar_candidates(struct registrar *r, struct lease *l, const uint32_t *
 	registrar_enter(r, now);
 	reg->refusers = 0;
 	set_candidates(r, reg, connectors, n);
-	if (!reg->quest && reg->home && !quest_is_candidate(reg, reg->home))
+	/* Who was asked in vain may not be all. */
+	if (!reg->target && (reg->quest || (reg->home && !quest_is_candidate(reg, reg->home))))
 		quest_begin(r, reg, NULL);
 	registrar_leave(r);
 }

@@ -127,7 +127,7 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector);
 void registrar_restore_standby(struct registrar *r, struct lease *l, uint32_t connector);
 
 /* `connector` did not answer before the restart: it is asked at once whether it does now, and is
- * not told of any lease before that. To be called before what is restored. */
+ * no choice for a lease that it does not hold before that. To be called before what is restored. */
 void registrar_restore_down(struct registrar *r, uint32_t connector);
 
 /* The lease ends: whoever may hold it is told to release it, with the next request; those who

@@ -348,7 +348,7 @@ void conn_drop(struct registrar *r, struct conn *c)
 		struct registration *reg = LINK_OF(held.next, struct registration, held);
 
 		quest_lose_home(reg);
-		if (!reg->quest)
+		if (!reg->target)
 			quest_begin(r, reg, NULL);
 	}
 	while (!link_empty(&told)) {

@@ -74,7 +74,8 @@ static void quest_end(struct registration *reg)
 
 void quest_unwatched(struct registration *reg)
 {
-	if (reg->quest && !reg->target && !reg->home)
+	/* A live one is about to move to its standby. */
+	if (reg->quest && !reg->target && !reg->home && !reg->live)
 		quest_end(reg);
 }
 

@@ -2,7 +2,7 @@
 # make bench-packets: what a packet costs through conn25, against plain forwarding, against
 # nftables doing the same translation at both ends, and against the floor: the least that this
 # translation in TC can cost. The floor's programs (floor.bpf.c) stand where those of conn25 do and
-# know one client and one mapping, as constants; no maps, flows, counters, checks or ICMP.
+# know one client and one mapping, as constants; no maps, flows, ports, counters, checks or ICMP.
 #
 # Four chains client - middle - server of namespaces, alike but for what the middle and the
 # client do. Load and server share one core, which is never idle and almost theirs alone: the time

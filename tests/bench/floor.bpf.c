@@ -2,9 +2,10 @@
 /*
  * floor.bpf: one pair of addresses into another, for TCP and UDP, and out of a device if told so.
  *
- * The least that a translation can do, to measure others against it: no maps, flows, counters or
- * ICMP, and none but the verifier's checks. It has one packet form in mind: no IP options,
- * extension headers or fragments. What the constants rule out is removed when it is loaded.
+ * The least that a translation can do, to measure others against it: no maps, flows, ports,
+ * counters or ICMP, and none but the verifier's checks. It has one packet form in mind: no IP
+ * options, extension headers or fragments. What the constants rule out is removed when it is
+ * loaded.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>

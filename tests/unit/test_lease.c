@@ -212,6 +212,19 @@ Test(lease, both_addresses_have_one_sum)
 			  i);
 }
 
+Test(lease, ranges_that_begin_anywhere_have_an_address_for_each_sum)
+{
+	_cleanup_(lease_table) struct lease_table *t =
+		make(200000, "10.64.0.1-10.127.255.254", "169.254.64.3-169.254.127.200",
+		     "fd25:a::2-fd25:c::1", "fd25:f::8001-fd25:f::ffff:ffff");
+
+	for (int i = 0; i < 16326; i++)
+		cr_assert(sums_equal(lend_nth(t, i, true, 0)), "IPv4 pair %d", i);
+	for (int i = 0; i < 140000; i++)
+		cr_assert(sums_equal(lend_nth(t, i, false, 0)) || i % 65536 > 65530, "IPv6 pair %d",
+			  i);
+}
+
 Test(lease, the_larger_pool_fits_itself_to_the_smaller_whichever_it_is)
 {
 	_cleanup_(lease_table) struct lease_table *t =

@@ -1166,6 +1166,60 @@ CLAIM(a_dropped_connectors_mappings_are_revoked_where_none_is_left)
 	cr_assert_eq(tick(), UINT64_MAX);
 }
 
+CLAIM(who_waits_in_vain_is_served_by_a_connector_that_is_new_in_the_netmap)
+{
+	static struct waiter w = { 0 };
+
+	want(&w, 0, AB, 1);
+	tick();
+	fails(last(1));
+	registrar_candidates(r, L(0), AB, 2, now);
+	tick();
+	cr_assert_eq(sent_to(2), 1);
+	answer(last(2), 0);
+	cr_assert_eq(w.outcome, REGISTRAR_OK);
+	cr_assert_eq(w.settled, 1);
+}
+
+CLAIM(a_mapping_that_none_agrees_to_is_revoked_when_its_connector_is_dropped)
+{
+	static struct waiter w = { 0 };
+
+	cr_assert_eq(registrar_restore(r, L(0), 1), 0);
+	registrar_candidates(r, L(0), AB, 2, now);
+	tick();
+	fails(last(1));
+	await(2);
+	fails(last(2));
+	want(&w, 0, AB, 2);
+	while (!w.settled) {
+		pass(10);
+		for (uint32_t c = 1; c <= 2; c++)
+			if (!last(c)->answered)
+				fails(last(c));
+		if (w.wait.deadline - now == TIMEOUT / 2)
+			registrar_drop_connector(r, 1, now);
+		cr_assert_eq(revocations, w.wait.deadline - now < TIMEOUT / 2);
+	}
+	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
+}
+
+CLAIM(a_dropped_connectors_mapping_moves_to_its_standby_though_who_waited_goes_just_then)
+{
+	static struct waiter w = { 0 };
+
+	stands_by(0);
+	await(1);
+	answer_as(last(1), 0, "another");
+	want(&w, 0, AB, 2);
+	now += TIMEOUT;
+	registrar_drop_connector(r, 1, now);
+	tick();
+	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert(registrar_holds(L(0)));
+}
+
 CLAIM(a_connector_no_longer_a_candidate_is_left)
 {
 	static const uint32_t B[] = { 2 };

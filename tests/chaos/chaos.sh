@@ -259,7 +259,7 @@ grep -v "^late" "$dir/events" | grep unexplained | sort -k1,1 -k4,4 -k3,3n | awk
 		n++; last = $3
 	}
 	END { say() }' | head -n 60
-[ "$(grep -c unexplained "$dir/events")" = 0 ] || sed 's/^/# did /' "$dir/actions"
+grep -v "^late" "$dir/events" | grep -q unexplained && sed 's/^/# did /' "$dir/actions"
 none() { # KIND
 	check_eq "$2" 0 "$(count "$1" unexplained)"
 }

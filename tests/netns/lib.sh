@@ -232,6 +232,7 @@ dns_server() { # zones were given before
 		  database: ""
 		  pidfile: "$dir/nsd.pid"
 		  xfrdfile: "$dir/xfrd.state"
+		  xfrdir: "$dir"
 		  zonelistfile: "$dir/zone.list"
 		  logfile: "$dir/nsd.log"
 		  server-count: 1

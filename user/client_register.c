@@ -354,16 +354,14 @@ static void health(void *ctx, uint32_t connector, bool healthy)
 
 	const char *why = c->why ? c->why : "no answer in time";
 
-	/* For answers given in the kernel, and for a daemon that comes after this one. */
-	if (healthy)
-		maps_down_del(c->deps.maps, connector);
-	else
-		maps_down_put(c->deps.maps, connector);
+	/* c25_down is for answers given in the kernel, and for a daemon that comes after this one. */
 	if (healthy) {
+		maps_down_del(c->deps.maps, connector);
 		log_info("connector %s answers", id);
 		events_tell(c->deps.events, "connector-up", ev_text("connector", id));
 		return;
 	}
+	maps_down_put(c->deps.maps, connector);
 	log_warn("connector %s does not answer (%s): check that conn25 runs there and that its "
 		 "overlay address is reached",
 		 id, why);

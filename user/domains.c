@@ -33,8 +33,7 @@ struct domains {
 	uint8_t *labels;
 	uint32_t n_labels;
 	uint32_t *table;
-	uint32_t mask;
-	uint32_t node_mask;
+	uint32_t mask; /* of slots, and of the node's number in one: none is as high */
 };
 
 static uint8_t lower(uint8_t c)
@@ -74,9 +73,9 @@ static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8
 	uint32_t at = hash & d->mask, slot;
 
 	for (; (slot = d->table[at]); at = (at + 1) & d->mask) {
-		const struct node *node = &d->nodes[slot & d->node_mask];
+		const struct node *node = &d->nodes[slot & d->mask];
 
-		if (!((slot ^ hash) & ~d->node_mask) && node->parent == parent &&
+		if (!((slot ^ hash) & ~d->mask) && node->parent == parent &&
 		    same_label(label_of(d, node), label))
 			break;
 	}
@@ -85,7 +84,7 @@ static uint32_t *find_slot(const struct domains *d, uint32_t parent, const uint8
 
 static void fill_slot(const struct domains *d, uint32_t *slot, uint32_t node, uint32_t hash)
 {
-	*slot = (hash & ~d->node_mask) | node;
+	*slot = (hash & ~d->mask) | node;
 }
 
 static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *label)
@@ -94,7 +93,7 @@ static uint32_t add_label(struct domains *d, uint32_t parent, const uint8_t *lab
 	uint32_t *slot = find_slot(d, parent, label, hash);
 
 	if (*slot)
-		return *slot & d->node_mask;
+		return *slot & d->mask;
 	d->nodes[d->n_nodes] = (struct node){
 		.parent = parent, .label = d->n_labels, .exact = DOMAINS_NONE, .wild = DOMAINS_NONE
 	};
@@ -148,7 +147,6 @@ static int make_table(struct domains *d, size_t nodes)
 	free(d->table);
 	d->table = table;
 	d->mask = (uint32_t)slots - 1;
-	d->node_mask = d->mask; /* no number is as high as that */
 	return 0;
 }
 
@@ -284,7 +282,7 @@ size_t domains_match(const struct domains *d, const uint8_t *name)
 	while (n--) {
 		const uint8_t *label = name + offsets[n];
 
-		at = *find_slot(d, at, label, hash_label(at, label)) & d->node_mask;
+		at = *find_slot(d, at, label, hash_label(at, label)) & d->mask;
 		if (at == ROOT)
 			return wildest;
 		if (d->nodes[at].wild != DOMAINS_NONE)

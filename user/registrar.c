@@ -196,7 +196,7 @@ int registrar_restore(struct registrar *r, struct lease *l, uint32_t connector)
 	}
 	reg->candidates[reg->n_candidates++] = c;
 	reg->home = c;
-	reg->live = true;
+	reg->granted = true;
 	link_add(&c->held, &reg->held);
 	quest_begin(r, reg, c);
 	return 0;

@@ -72,7 +72,8 @@ struct registrar_ops {
 	 * those who wait are told. 0, or a negative errno: those who wait are told TIMED_OUT. */
 	int (*granted)(void *ctx, struct lease *l, uint32_t connector);
 	/* A lease that was live was refused everywhere, or (code 0) its connector was dropped and
-	 * no other is healthy: the controller marks it dead. A later want may have it granted. */
+	 * no other is healthy: the controller marks it dead. It is told to whoever recovers, and a
+	 * later want may have it granted, too. */
 	void (*revoked)(void *ctx, struct lease *l, int code);
 	/* The connector became healthy or not. */
 	void (*health)(void *ctx, uint32_t connector, bool healthy);

@@ -154,7 +154,8 @@ struct batch {
 struct registration {
 	struct lease *lease;
 	struct conn *home;
-	bool live;      /* granted, and not revoked since */
+	bool granted;   /* once at least: then it is parked where nobody waits, too */
+	bool revoked;   /* and not granted since */
 	bool confirmed; /* the home holds it, as far as is known */
 	bool ended;
 	bool quest;

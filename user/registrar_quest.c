@@ -74,8 +74,7 @@ static void quest_end(struct registration *reg)
 
 void quest_unwatched(struct registration *reg)
 {
-	/* A live one is about to move to its standby. */
-	if (reg->quest && !reg->target && !reg->home && !reg->live)
+	if (reg->quest && !reg->target && !reg->granted)
 		quest_end(reg);
 }
 
@@ -96,7 +95,7 @@ void quest_lose_home(struct registration *reg)
 
 static void tell_revoked(struct registrar *r, struct registration *reg, int code)
 {
-	reg->live = false;
+	reg->revoked = true;
 	r->ops->revoked(r->ctx, reg->lease, code);
 }
 
@@ -111,13 +110,13 @@ static void exhausted(struct registrar *r, struct registration *reg)
 		registration_settle(r, reg, REGISTRAR_OK, 0, NEVER);
 		return;
 	}
-	if (reg->home || (!code && waited))
+	if (reg->granted || (!code && waited))
 		park(r, reg);
 	else
 		quest_end(reg);
 	if (code && !registration_settle(r, reg, REGISTRAR_REFUSED, code, NEVER))
 		return;
-	if (!reg->home && reg->live)
+	if (!reg->home && reg->granted && !reg->revoked)
 		tell_revoked(r, reg, code);
 }
 
@@ -176,7 +175,8 @@ bool quest_grant(struct registrar *r, struct registration *reg, struct conn *c)
 		return registration_settle(r, reg, REGISTRAR_TIMED_OUT, 0, NEVER);
 	}
 	reg->home = c;
-	reg->live = true;
+	reg->granted = true;
+	reg->revoked = false;
 	reg->agreed = r->now;
 	link_del(&reg->held);
 	link_add(&c->held, &reg->held);

@@ -250,6 +250,36 @@ CLAIM(a_live_lease_refused_everywhere_is_revoked)
 	cr_assert_eq(w.outcome, REGISTRAR_OK);
 }
 
+CLAIM(a_revoked_lease_is_told_to_the_first_that_answers_again_also_after_it_was_wanted_in_vain)
+{
+	static struct waiter w = { 0 };
+
+	live_at(0, AB, 2);
+	await(2);
+	fails(last(2));
+	registrar_again(r, L(0), now);
+	tick();
+	answer(last(1), 1);
+	cr_assert_eq(revocations, 1);
+	want(&w, 0, AB, 2);
+	tick();
+	answer(last(1), 1);
+	pass(2 * TIMEOUT);
+	cr_assert_eq(w.settled, 1);
+	answer(last(2), 0);
+	cr_assert_eq(revocations, 1);
+	cr_assert_eq(last(2)->n, 1);
+	answer(last(2), 0);
+	cr_assert_eq(granted_at[0], 2);
+	cr_assert(registrar_holds(L(0)));
+	now += TIMEOUT;
+	registrar_again(r, L(0), now);
+	tick();
+	answer(last(2), 1);
+	answer(last(1), 1);
+	cr_assert_eq(revocations, 2);
+}
+
 CLAIM(a_forgotten_waiter_is_not_called)
 {
 	static struct waiter a = { 0 }, b = { 0 };

@@ -128,6 +128,28 @@ CLAIM(a_dropped_connectors_mappings_are_revoked_where_none_is_left)
 	cr_assert_eq(tick(), UINT64_MAX);
 }
 
+CLAIM(a_dropped_connectors_mapping_that_was_wanted_in_vain_is_told_to_the_first_that_answers_again)
+{
+	static struct waiter w = { 0 };
+
+	live_at(0, AB, 2);
+	await(2);
+	fails(last(2));
+	registrar_drop_connector(r, 1, now);
+	cr_assert_eq(revocations, 1);
+	want(&w, 0, AB + 1, 1);
+	tick();
+	fails(last(2));
+	pass(TIMEOUT);
+	cr_assert_eq(w.outcome, REGISTRAR_TIMED_OUT);
+	if (last(2)->answered)
+		await(2);
+	answer(last(2), 0);
+	cr_assert_eq(last(2)->n, 1);
+	answer(last(2), 0);
+	cr_assert_eq(granted_at[0], 2);
+}
+
 CLAIM(who_waits_in_vain_is_served_by_a_connector_that_is_new_in_the_netmap)
 {
 	static struct waiter w = { 0 };

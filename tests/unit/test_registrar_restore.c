@@ -143,6 +143,23 @@ CLAIM(a_restored_standby_that_took_over_and_refuses_is_left)
 	cr_assert(registrar_holds(L(0)));
 }
 
+CLAIM(a_restored_standby_that_took_over_and_refuses_leaves_the_lease_to_the_first_to_answer_again)
+{
+	restored_and_failing(AB, 2);
+	while (granted_at[0] != 2)
+		pass(1);
+	answer(last(2), 0);
+	answer(last(2), 1);
+	cr_assert_eq(revocations, 1);
+	if (last(1)->answered)
+		await(1);
+	answer(last(1), 0);
+	cr_assert_eq(last(1)->n, 1, "though nobody wants it");
+	answer(last(1), 0);
+	cr_assert_eq(granted_at[0], 1);
+	cr_assert(registrar_holds(L(0)));
+}
+
 CLAIM(a_restored_standby_is_asked_where_the_home_forwards_still)
 {
 	cr_assert_eq(registrar_restore(r, L(0), 1), 0);

@@ -75,7 +75,7 @@ struct registrar_ops {
 	 * no other is healthy: the controller marks it dead. It is told to whoever recovers, and a
 	 * later want may have it granted, too. */
 	void (*revoked)(void *ctx, struct lease *l, int code);
-	/* The connector became healthy or not. */
+	/* The connector became healthy or not; after a restart, also where it is still not. */
 	void (*health)(void *ctx, uint32_t connector, bool healthy);
 	/* These are about to be granted at `connector`, which agreed to them earlier. 0, or a
 	 * negative errno: they are not, and others are asked. Calls nothing. */

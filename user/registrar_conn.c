@@ -108,9 +108,10 @@ static void set_unhealthy(struct registrar *r, struct conn *c)
 	c->missed = r->now;
 	c->probe_at = r->now + c->backoff;
 	c->backoff = c->backoff * 2 < PROBE_MAX_MS ? c->backoff * 2 : PROBE_MAX_MS;
-	if (!c->healthy)
+	if (c->down_told)
 		return;
 	c->healthy = false;
+	c->down_told = true;
 	leave(r, c);
 	r->ops->health(r->ctx, c->index, false);
 }
@@ -121,7 +122,7 @@ static void set_healthy(struct registrar *r, struct conn *c)
 	struct link parked;
 
 	c->healthy = true;
-	c->slow = false;
+	c->down_told = c->slow = false;
 	c->healthy_since = r->now;
 	link_init(&parked);
 	link_splice(&parked, &r->parked);

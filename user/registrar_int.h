@@ -114,6 +114,7 @@ struct request {
 struct conn {
 	uint32_t index;
 	bool healthy;
+	bool down_told;             /* that it is not: at a restart, not before it was asked */
 	bool dropped;               /* not in the netmap */
 	bool slow;                  /* unhealthy since it let a share of the time pass */
 	bool failing;               /* since `failing_since` no request was answered */

@@ -127,6 +127,12 @@ check_eq "without any a new name is SERVFAIL" SERVFAIL "$(sed -n 's/.*status: \(
 took=$(sed -n 's/^;; Query time: \([0-9]*\) msec$/\1/p' "$dir/answer") # without the start of dig
 [ "${took:-9999}" -lt 1300 ]
 check_eq "within the answer timeout ($took ms)" 0 $?
+conn25_stop client KILL
+conn25_start client
+for node in "$first" "$second"; do
+	check "a client that starts meanwhile tells that $node does not answer" wait_for 3 eval \
+		'[ "$(warnings "$node")" -eq 1 ]'
+done
 ip -n "$second" link set eth0 up
 works() { [[ $(lookup client n301.example.net A) == 198.18.* ]]; }
 check "$second comes back: new names work" wait_for 8 works

@@ -292,6 +292,26 @@ CLAIM(who_did_not_answer_before_a_restart_is_probed_at_once_and_nobodys_choice_u
 	cr_assert_eq(v.outcome, REGISTRAR_OK);
 }
 
+CLAIM(who_did_not_answer_before_a_restart_and_does_not_now_is_told_of_once)
+{
+	registrar_restore_down(r, 1);
+	tick();
+	cr_assert_eq(health_changes, 0);
+	fails(last(1));
+	cr_assert_eq(health_changes, 1);
+	await(1);
+	fails(last(1));
+	cr_assert_eq(health_changes, 1);
+	await(1);
+	answer(last(1), 0);
+	cr_assert_eq(health_changes, 2);
+	cr_assert(registrar_healthy(r, 1));
+	live_at(0, AB, 1);
+	await(1);
+	fails(last(1));
+	cr_assert_eq(health_changes, 3);
+}
+
 CLAIM(a_connector_that_was_dropped_while_it_did_not_answer_is_probed_when_it_comes_again)
 {
 	static struct waiter w = { 0 };

@@ -70,6 +70,8 @@ int lease_table_new(struct lease_table **out, size_t max)
 		if (err)
 			return err;
 	}
+	pool_pair(t->pools[NETMAP_V4_MAGIC], t->pools[NETMAP_V4_TRANSIT]);
+	pool_pair(t->pools[NETMAP_V6_MAGIC], t->pools[NETMAP_V6_TRANSIT]);
 	*out = TAKE_PTR(t);
 	return 0;
 }
@@ -160,25 +162,6 @@ no_memory:
 	return -ENOMEM;
 }
 
-/* A range may have changed its pool while addresses of it are still lent as the other kind:
- * those rest here until the other pool no longer holds them. */
-static int lend_from(struct pool *p, const struct pool *other, struct c25_addr *out, uint64_t now)
-{
-	struct c25_addr a;
-	int err;
-
-	for (;;) {
-		err = pool_lend(p, &a, now);
-		if (err)
-			return err;
-		if (!pool_holds(other, &a))
-			break;
-		pool_release(p, &a, now);
-	}
-	*out = a;
-	return 0;
-}
-
 /* One address of each pool, with the same sum where that can be: then the client's translation
  * leaves the checksums behind the IP header alone. What the smaller pool has decides. */
 static int lend_both(struct pool *few, struct pool *many, struct c25_addr *a, struct c25_addr *b,
@@ -186,16 +169,12 @@ static int lend_both(struct pool *few, struct pool *many, struct c25_addr *a, st
 {
 	int err;
 
-	err = lend_from(few, many, a, now);
+	err = pool_lend(few, a, now);
 	if (err)
 		return err;
 	err = pool_lend_like(many, b, a, pool_offset(few, a), now);
-	if (!err && pool_holds(few, b)) {
-		pool_release(many, b, now);
-		err = -EBUSY;
-	}
 	if (err == -EBUSY)
-		err = lend_from(many, few, b, now);
+		err = pool_lend(many, b, now);
 	if (err)
 		pool_release(few, a, now);
 	return err;

@@ -23,6 +23,10 @@ int pool_new(struct pool **out, const struct range *ranges, size_t n, uint64_t q
 void pool_free(struct pool *p);
 DEFINE_CLEANUP(pool, struct pool *, pool_free)
 
+/* Between these two ranges may go from one to the other. An address that one of them has lent, or
+ * that rests, is not lent by the other. Before either has lent any. */
+void pool_pair(struct pool *a, struct pool *b);
+
 /* Other ranges from now on. Addresses of ranges taken out stay lent until released and are not
  * lent again. 0 or -ENOMEM (nothing changed). */
 int pool_set_ranges(struct pool *p, const struct range *ranges, size_t n);
@@ -56,9 +60,10 @@ int pool_rest(struct pool *p, const struct c25_addr *a, uint64_t until);
 void pool_release(struct pool *p, const struct c25_addr *a, uint64_t now);
 
 bool pool_covers(const struct pool *p, const struct c25_addr *a); /* inside today's ranges */
-/* Lent, or given back and not forgotten: surely so while in quarantine. */
+/* Lent, or given back and not forgotten: surely so while in quarantine. In this pool or the other
+ * of its pair. */
 bool pool_holds(const struct pool *p, const struct c25_addr *a);
-uint64_t pool_resting(const struct pool *p, uint64_t now); /* in quarantine */
+uint64_t pool_resting(const struct pool *p, uint64_t now); /* in quarantine, and in its ranges */
 uint64_t pool_in_use(const struct pool *p);                /* lent, without those in quarantine */
 uint64_t pool_capacity(const struct pool *p); /* UINT64_MAX stands for that many or more */
 

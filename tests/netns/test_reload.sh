@@ -133,6 +133,31 @@ conn25_stop client
 conn25_start client
 check "also once told again" fetch
 check_eq "under the same address" "$magic" "$(lookup client example.com A)"
+lower='["198.19.0.0/17"]' upper='["198.19.128.0/17"]'
+half() { # NAME: which its magic address is in
+	[[ $(lookup client "$1" A) =~ ^198\.19\.([0-9]+)\. ]] || return
+	if [ "${BASH_REMATCH[1]}" -lt 128 ]; then echo lower; else echo upper; fi
+}
+pools() { # MAGIC TRANSIT: in force on both
+	local client connector
+	client=$(reloads client) connector=$(reloads connector)
+	both ".ipPools.v4MagicIPPool = $1 | .ipPools.v4TransitIPPool = $2"
+	wait_for 1 eval '[ "$(reloads client)" -gt '"$client"' ] && [ "$(reloads connector)" -gt '"$connector"' ]'
+}
+check "two pools of one prefix are taken up" pools "$lower" "$upper"
+check_eq "new names are in the first" lower "$(half n40.example.net)"
+swapped=$(lookup client n40.example.net A)
+check "they are swapped" pools "$upper" "$lower"
+check_eq "new names are in the second" upper "$(half n41.example.net)"
+for magic in "$swapped" "$(lookup client n41.example.net A)"; do
+	check "$magic carries traffic" fetch
+done
+conn25 client map client --json | jq -r '.client[] | .magicIP, .transitIP' | grep '^198\.19' | sort >"$dir/addresses"
+check "no address is lent as both" eval '[ -s "$dir/addresses" ] && [ -z "$(uniq -d "$dir/addresses")" ]'
+leases=$(conn25 client map client --json | jq '[.client[] | select((.magicIP | contains(".")) and .state != "quarantine")] | length')
+check_eq "as many are counted as are lent" "$leases $leases" "$(conn25 client status --json |
+	jq -r '.client.ipPoolStats | "\(.ipv4MagicIPsInUse) \(.ipv4TransitIPsInUse)"')"
+magic=$was
 both 'del(.ipPools.v6MagicIPPool, .ipPools.v6TransitIPPool)'
 check "a family taken out is empty for new names" wait_for 1 eval 'next=$((${next:-10} + 1)); [ -z "$(lookup client n$next.example.net AAAA)" ]'
 

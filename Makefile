@@ -107,9 +107,9 @@ $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes $(CFLAGS) $< -o $@
 
-$(BUILD)/bench/prog_run: tests/bench/prog_run.c $(SKEL)
+$(BUILD)/bench/prog_run: tests/bench/prog_run.c $(BUILD)/libconn25.a $(SKEL)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Wno-missing-prototypes $< -o $@ -lbpf
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Wno-missing-prototypes $< $(BUILD)/libconn25.a -o $@ $(LDLIBS_ALL)
 
 $(BUILD)/bench/crowd: tests/bench/crowd.c $(BUILD)/libconn25.a
 	@mkdir -p $(@D)

@@ -194,6 +194,19 @@ assign:
 	return c25_dns_given(skb, l2, C25_REASON_DNS_TCP_TAKEN);
 }
 
+/* Not behind IP options: what is read in place stands at a constant offset. */
+static __always_inline int c25_dns_other(struct __sk_buff *skb, const __u32 l2,
+					 const struct c25_pkt *p)
+{
+	const void *data = c25_data(skb) + l2 + sizeof(struct udphdr) + DNS_HEADER;
+
+	if (p->l4 == l2 + sizeof(struct iphdr))
+		return c25_name_other(data + sizeof(struct iphdr), c25_data_end(skb));
+	if (p->l4 == l2 + sizeof(struct ipv6hdr))
+		return c25_name_other(data + sizeof(struct ipv6hdr), c25_data_end(skb));
+	return 0;
+}
+
 /* The name before the rest: most questions are for others, and go no further. */
 static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 {
@@ -203,6 +216,8 @@ static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 	if (c25_parse(skb, l2, &p) != C25_PARSED || p.frag || p.t.dport != bpf_htons(DNS_PORT) ||
 	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP))
 		return c25_pass(skb, l2, C25_REASON_PASS);
+	if (p.t.proto == IPPROTO_UDP && c25_dns_other(skb, l2, &p))
+		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
 	flags = c25_port_flags(skb);
 	if (flags & C25_PORT_MARKED && !c25_is_marked(skb))
 		return c25_pass(skb, l2, C25_REASON_PASS);

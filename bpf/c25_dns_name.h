@@ -3,8 +3,9 @@
  * c25_dns_name: whether a question's name is configured, as user/domains.c has it: label by label,
  * without case, an exact domain over any wildcard, the longest wildcard over shorter ones.
  *
- * A keyed hash finds the domain, and its bytes decide. Loops are bpf_loop()s: the verifier walks
- * through any other of this length too often.
+ * A keyed hash finds the domain, and its bytes decide. What ends as no domain does is not looked
+ * for: nearly all that pods ask. Loops are bpf_loop()s: the verifier walks through any other of
+ * this length too often.
  */
 #ifndef C25_DNS_NAME_H
 #define C25_DNS_NAME_H
@@ -15,6 +16,9 @@
 #define DNS_QR      0x80 /* of the third byte; opcode below it */
 #define DNS_OPCODE  0x78
 #define DNS_MAX_LEN 254 /* without the root label */
+
+#define C25_PEEK        64 /* bytes of a name that are looked at in place */
+#define C25_PEEK_LABELS 8
 
 #define C25_LOW_BITS  0x7f7f7f7f7f7f7f7fULL
 #define C25_HIGH_BITS 0x8080808080808080ULL
@@ -180,6 +184,65 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 	q->hash = m.hash;
 	q->keep = DNS_HEADER + at + 5;
 	return m.taken ? DNS_HEADER + at + 5 : 0;
+}
+
+/* What of a name can be read in place, four bytes at once: what may be left is part of no name,
+ * behind which four bytes follow at least. Returns its length. */
+static __always_inline __u32 c25_name_peek(const void *name, const void *end, __u8 *to)
+{
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < C25_PEEK; i += 4) {
+		if (name + i + 4 > end)
+			return i;
+		*(c25_u32 *)(to + i) = *(const c25_u32 *)(name + i);
+	}
+	return C25_PEEK;
+}
+
+/* Without CAP_PERFMON the verifier wants to know the same of an offset on every path: here that it
+ * is masked, and nothing else, as it comes from memory each time. */
+static __always_inline __u8 *c25_peeked(struct c25_question *q, __u32 at)
+{
+	at &= C25_PEEK - 1;
+	asm volatile("" : "+r"(at));
+	return q->raw + DNS_HEADER + at;
+}
+
+/* Leaves q->at behind the label there; stays at the root label, and beyond `n`. */
+static __always_inline void c25_label_over(struct c25_question *q, __u32 n)
+{
+	__u32 at = *(volatile __u32 *)&q->at;
+	__u8 len = c25_peeked(q, at)[0];
+
+	if (at < n && len)
+		*(volatile __u32 *)&q->at = at + len + 1;
+}
+
+/*
+ * Whether a question's name, in a packet that ends at `end`, is known not to be configured: by how
+ * it ends, where it is short enough.
+ */
+static __always_inline int c25_name_other(const void *name, const void *end)
+{
+	struct c25_question *q = c25_question_of();
+	__u32 zero = 0, n, at, bit;
+	struct c25_ends *ends = bpf_map_lookup_elem(&c25_ends, &zero);
+	__u8 *root;
+
+	if (!q || !ends || !ends->mask)
+		return 0;
+	n = c25_name_peek(name, end, q->raw + DNS_HEADER);
+	q->at = 0;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < C25_PEEK_LABELS; i++)
+		c25_label_over(q, n);
+	at = *(volatile __u32 *)&q->at;
+	root = c25_peeked(q, at);
+	if (at >= n || *root)
+		return 0;
+	/* Of a name that is shorter than the mask, what stands before it counts too: no domain is. */
+	bit = c25_end_bit(c25_lower8(*(c25_u64 *)(root - 8)) & ends->mask);
+	return ends->none[bit / 64 & (C25_END_WORDS - 1)] >> (bit & 63) & 1;
 }
 
 #endif

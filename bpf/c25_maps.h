@@ -263,6 +263,13 @@ struct {
 } c25_names SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct c25_ends);
+	__uint(max_entries, 1);
+} c25_ends SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__type(key, struct c25_net_key);
 	__type(value, __u32); /* C25_DNS_TO_… */

@@ -339,6 +339,19 @@ struct c25_name {
 };
 
 /*
+ * c25_ends: how no configured domain ends, so that most questions for other names are known by one
+ * look. A bit for each c25_end_bit() of the last bytes that `mask` leaves, which no domain is
+ * shorter than. All zero it says nothing.
+ */
+#define C25_END_BITS  20
+#define C25_END_WORDS (1U << (C25_END_BITS - 6))
+
+struct c25_ends {
+	__u64 mask;
+	__u64 none[C25_END_WORDS];
+};
+
+/*
  * c25_answers: answers that the programs give themselves, by c25_name_step() over the name and
  * then the type. Good only where each magic address in it still has a live mapping whose
  * connector is not in c25_down.
@@ -402,6 +415,12 @@ static inline __u64 c25_name_step(__u64 hash, __u64 word)
 static inline __u64 c25_name_start(__u32 cookie)
 {
 	return ((__u64)cookie << 32 | cookie) * 0xd6e8feb86659fd93ULL;
+}
+
+/* Of a name's last eight bytes, lower case, without the root label and masked. */
+static inline __u32 c25_end_bit(__u64 end)
+{
+	return (__u32)(end * 0x9e3779b97f4a7c15ULL >> (64 - C25_END_BITS));
 }
 
 #pragma GCC diagnostic pop

@@ -42,6 +42,7 @@ static const struct {
 	{ "c25_ways", CONNECTOR | REPLACEABLE },
 	{ "c25_held", CONNECTOR | FLOWS },
 	{ "c25_names", DNS },
+	{ "c25_ends", DNS },
 	{ "c25_dns_to", DNS },
 	{ "c25_dns_ports", DNS },
 	{ "c25_socks", DNS },

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dns_name.h"
 
-#include "c25_abi.h"
-
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -91,4 +89,22 @@ uint64_t dns_name_key(uint32_t cookie, const uint8_t *wire, uint32_t len)
 	while (n--)
 		hash = label_step(hash, wire + offsets[n]);
 	return hash;
+}
+
+void dns_ends_init(struct c25_ends *ends, uint32_t shortest)
+{
+	ends->mask = ~0ULL;
+	if (shortest < sizeof(ends->mask))
+		ends->mask <<= 64 - 8 * shortest;
+	memset(ends->none, 0xff, sizeof(ends->none));
+}
+
+void dns_ends_add(struct c25_ends *ends, const uint8_t *wire, uint32_t len)
+{
+	uint32_t n = len < sizeof(uint64_t) ? len : sizeof(uint64_t), bit;
+	uint64_t end = 0;
+
+	memcpy((uint8_t *)(&end + 1) - n, wire + len - n, n);
+	bit = c25_end_bit(end & ends->mask);
+	ends->none[bit / 64] &= ~(1ULL << bit % 64);
 }

@@ -145,6 +145,49 @@ static int write_names(struct names *n, const struct maps *m)
 	return 0;
 }
 
+/* As c25_ends has it. NULL: no memory. */
+static struct c25_ends *ends_of(const struct names *n)
+{
+	struct c25_ends *ends = malloc(sizeof(*ends));
+	struct name *name, *next;
+	uint32_t shortest = DNS_MAX_NAME;
+
+	if (!ends)
+		return NULL;
+	HASH_ITER (hh, n->table, name, next)
+		if (name->record.flags && name->record.len < shortest)
+			shortest = name->record.len;
+	dns_ends_init(ends, shortest);
+	HASH_ITER (hh, n->table, name, next)
+		if (name->record.flags)
+			dns_ends_add(ends, name->record.wire, name->record.len);
+	return ends;
+}
+
+/* While the names change, nothing is known of how they end. */
+static int write_all(struct names *n, const struct maps *m)
+{
+	_cleanup_free_ struct c25_ends *ends = ends_of(n), *old = calloc(1, sizeof(*old));
+	bool same;
+	int err;
+
+	if (!ends || !old)
+		return -ENOMEM;
+	err = maps_ends_get(m, old);
+	if (err)
+		return err;
+	same = !memcmp(old, ends, sizeof(*old));
+	if (!same) {
+		memset(old, 0, sizeof(*old));
+		err = maps_ends_put(m, old);
+	}
+	if (!err)
+		err = write_names(n, m);
+	if (!err && !same)
+		err = maps_ends_put(m, ends);
+	return err;
+}
+
 int dns_names_sync(const struct maps *m, const struct netmap *nm)
 {
 	_cleanup_(names) struct names n = { 0 };
@@ -160,6 +203,6 @@ int dns_names_sync(const struct maps *m, const struct netmap *nm)
 			  "can be taken",
 			  HASH_COUNT(n.table), C25_MAX_NAMES);
 	else if (!err)
-		err = write_names(&n, m);
+		err = write_all(&n, m);
 	return err ? log_errno(-err, "write the names whose questions are taken") : 0;
 }

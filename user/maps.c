@@ -37,6 +37,7 @@ const struct maps_shape maps_shapes[MAP_COUNT] = {
 	[MAP_MAPPINGS] = { sizeof(struct c25_mapping_key), sizeof(struct c25_mapping) },
 	[MAP_FLOWS] = { sizeof(uint32_t), sizeof(struct c25_flow) },
 	[MAP_NAMES] = { sizeof(uint64_t), sizeof(struct c25_name) },
+	[MAP_ENDS] = { sizeof(uint32_t), sizeof(struct c25_ends) },
 	[MAP_DNS_TO] = { sizeof(struct c25_net_key), sizeof(uint32_t) },
 	[MAP_DNS_PORTS] = { sizeof(uint32_t), sizeof(struct c25_dns_port) },
 	[MAP_ANSWERS] = { sizeof(uint64_t), sizeof(struct c25_answer) },
@@ -352,6 +353,16 @@ int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v)
 int maps_name_del(const struct maps *m, uint64_t hash)
 {
 	return del(m, MAP_NAMES, &hash);
+}
+
+int maps_ends_get(const struct maps *m, struct c25_ends *out)
+{
+	return get(m, MAP_ENDS, &(uint32_t){ 0 }, out);
+}
+
+int maps_ends_put(const struct maps *m, const struct c25_ends *v)
+{
+	return put(m, MAP_ENDS, &(uint32_t){ 0 }, v);
 }
 
 int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what)

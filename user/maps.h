@@ -34,6 +34,7 @@
 	X(MAPPINGS, mappings)                                                                      \
 	X(FLOWS, flows)                                                                            \
 	X(NAMES, names)                                                                            \
+	X(ENDS, ends)                                                                              \
 	X(DNS_TO, dns_to)                                                                          \
 	X(DNS_PORTS, dns_ports)                                                                    \
 	X(ANSWERS, answers)                                                                        \
@@ -101,10 +102,12 @@ int maps_mapping_get(const struct maps *m, const struct c25_mapping_key *k,
 		     struct c25_mapping *out);
 int maps_mapping_del(const struct maps *m, const struct c25_mapping_key *k);
 
-/* Names whose questions are taken, by their hash; destinations; bridge ports; answers, by the hash
- * of name and type; connectors that do not answer; own sockets. */
+/* Names whose questions are taken, by their hash, and how they end; destinations; bridge ports;
+ * answers, by the hash of name and type; connectors that do not answer; own sockets. */
 int maps_name_put(const struct maps *m, uint64_t hash, const struct c25_name *v);
 int maps_name_del(const struct maps *m, uint64_t hash);
+int maps_ends_get(const struct maps *m, struct c25_ends *out);
+int maps_ends_put(const struct maps *m, const struct c25_ends *v);
 int maps_dns_to_put(const struct maps *m, const struct prefix *p, uint32_t what);
 int maps_dns_to_del(const struct maps *m, const struct prefix *p);
 int maps_dns_port_put(const struct maps *m, uint32_t ifindex, const struct c25_dns_port *v);

@@ -4,12 +4,12 @@
  * nothing: with one flow, and with a million entries in every map.
  *
  * A run changes the packet that the next run finds. So mappings and flows come in pairs here, whose
- * second one makes of a translated packet the first one again.
- *
+ * second one makes of a translated packet the first one again. *
  *	prog_run [ROUNDS]
  */
 #include "c25_abi.h"
 #include "conn25.skel.h"
+#include "dns_name.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -121,6 +121,51 @@ static uint32_t run(int prog, struct packet p, uint32_t ifindex, int repeat, uin
 	return o.duration;
 }
 
+/* A's question for `name`, in a datagram as long as the others. */
+static struct packet question(const char *name)
+{
+	struct packet p = udp4(UPLINK4, REAL4, 53);
+	uint8_t *msg = p.b + 14 + 20 + 8, tail[4] = { 0, 1, 0, 1 };
+	int len;
+
+	msg[5] = 1;
+	len = dns_name_wire(msg + 12, name);
+	if (len < 0)
+		die("a name");
+	memcpy(msg + 12 + len, tail, sizeof(tail));
+	return p;
+}
+
+struct setup {
+	struct conn25_bpf *s;
+	uint32_t overlay, uplink;
+};
+
+static struct c25_ends ends;
+
+static void domain(struct conn25_bpf *s, const char *name, uint32_t flags)
+{
+	struct c25_name v = { .flags = flags };
+	int len = dns_name_wire(v.wire, name);
+	uint64_t hash;
+
+	if (len < 0)
+		die("a domain");
+	v.wire[--len] = 0;
+	v.len = (uint32_t)len;
+	hash = dns_name_key(COOKIE, v.wire, v.len);
+	put(s->maps.c25_names, &hash, &v);
+	if (flags)
+		dns_ends_add(&ends, v.wire, v.len);
+}
+
+static void put_ends(const struct setup *u)
+{
+	uint32_t zero = 0;
+
+	put(u->s->maps.c25_ends, &zero, &ends);
+}
+
 static void net(struct conn25_bpf *s, uint32_t a, uint32_t len, uint32_t kind)
 {
 	struct c25_net_key k = { .prefixlen = 96 + len, .addr = addr4(a) };
@@ -155,16 +200,12 @@ static void uplink(struct conn25_bpf *s, uint32_t ifindex, uint32_t addr)
 	put(s->maps.c25_devs, &ifindex, &v);
 }
 
-struct setup {
-	struct conn25_bpf *s;
-	uint32_t overlay, uplink;
-};
-
 /* What a node is. */
 enum role {
 	CLIENT,
 	TUNNEL_CLIENT,
 	CONNECTOR,
+	RESOLVER, /* a client that takes questions */
 };
 
 static void set_sizes(struct conn25_bpf *s)
@@ -174,6 +215,7 @@ static void set_sizes(struct conn25_bpf *s)
 	bpf_map__set_max_entries(s->maps.c25_mappings, ROOM);
 	bpf_map__set_max_entries(s->maps.c25_flows, ROOM);
 	bpf_map__set_max_entries(s->maps.c25_index, ROOM / 2);
+	bpf_map__set_max_entries(s->maps.c25_names, ROOM);
 }
 
 static struct setup set_up(enum role role)
@@ -273,6 +315,17 @@ static void crowd_connector(const struct setup *u)
 	}
 }
 
+static void crowd_domains(const struct setup *u)
+{
+	char name[32];
+
+	for (uint32_t i = 0; i < MILLION; i++) {
+		snprintf(name, sizeof(name), "d%06u.bench.test", i);
+		domain(u->s, name, C25_NAME_EXACT);
+	}
+	put_ends(u);
+}
+
 static int nothing(void)
 {
 	struct bpf_insn code[] = {
@@ -325,6 +378,7 @@ static void rows(const struct setup *u, enum role role, const char *among, int r
 	int out = bpf_program__fd(u->s->progs.c25_overlay_out);
 	int in = bpf_program__fd(u->s->progs.c25_overlay_in);
 	int back = bpf_program__fd(u->s->progs.c25_uplink_in);
+	int dns = bpf_program__fd(u->s->progs.c25_dns_in);
 
 	switch (role) {
 	case CLIENT:
@@ -342,6 +396,12 @@ static void rows(const struct setup *u, enum role role, const char *among, int r
 		    REDIRECT, rounds);
 		row("host's own traffic on the uplink", among, back, udp4(REAL4, UPLINK4, 22),
 		    u->uplink, -1U, rounds);
+		break;
+	case RESOLVER:
+		row("a question for another name", among, dns, question("d000007.other.test"),
+		    u->uplink, -1U, rounds);
+		row("for one that ends as a domain does", among, dns,
+		    question("d000007.a.bench.test"), u->uplink, -1U, rounds);
 	}
 }
 
@@ -376,14 +436,23 @@ int main(int argc, char **argv)
 	printf("%d rounds, IPv4; nanoseconds of one run less those of a program that does nothing: "
 	       "median (minimum - maximum)\n",
 	       rounds);
-	for (enum role role = CLIENT; role <= CONNECTOR; role++) {
+	for (enum role role = CLIENT; role <= RESOLVER; role++) {
 		struct setup u = set_up(role);
 
 		if (role == CONNECTOR)
 			make_flows(&u);
+		if (role == RESOLVER) {
+			domain(u.s, "test", 0);
+			domain(u.s, "bench.test", 0);
+			dns_ends_init(&ends, sizeof(ends.mask));
+			domain(u.s, "www.bench.test", C25_NAME_EXACT);
+			put_ends(&u);
+		}
 		rows(&u, role, "", rounds);
 		if (role == CONNECTOR)
 			crowd_connector(&u);
+		else if (role == RESOLVER)
+			crowd_domains(&u);
 		else
 			crowd_client(&u);
 		rows(&u, role, ", a million entries", rounds);

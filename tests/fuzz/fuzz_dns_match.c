@@ -77,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	memcpy(msg, data, n);
 	taken = twin_taken(msg, n, &hash);
 	expect(taken <= n);
+	expect(!taken || !twin_other(msg, n));
 	/* Of what the daemon can read, with its name in one piece, both must think the same. */
 	if (!dns_question_parse(&q, msg, n) && q.end == DNS_HEADER_LEN + q.name_len + 4U) {
 		ours = domains_match(known, q.name) != DOMAINS_NONE;

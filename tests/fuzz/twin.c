@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "twin.h"
 
+#include "dns_name.h"
+
 #include <linux/bpf.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -51,6 +53,7 @@ static struct {
 } table[ROOM];
 static size_t n_table;
 
+static struct c25_ends ends;
 static struct c25_question question;
 static const uint8_t *packet;
 static size_t packet_len;
@@ -59,6 +62,8 @@ static void *bpf_map_lookup_elem(const void *map, const void *key)
 {
 	if (map == &c25_questions)
 		return &question;
+	if (map == &c25_ends)
+		return &ends;
 	if (map != &c25_names)
 		abort();
 	for (size_t i = 0; i < n_table; i++)
@@ -79,6 +84,10 @@ void twin_add(uint64_t hash, const uint8_t *wire, uint32_t len, uint32_t flags)
 {
 	size_t i = 0;
 
+	if (!n_table)
+		dns_ends_init(&ends, 2);
+	if (flags)
+		dns_ends_add(&ends, wire, len);
 	while (i < n_table && table[i].hash != hash)
 		i++;
 	if (i == ROOM)
@@ -90,6 +99,12 @@ void twin_add(uint64_t hash, const uint8_t *wire, uint32_t len, uint32_t flags)
 		memcpy(table[i].name.wire, wire, len);
 	}
 	table[i].name.flags |= flags;
+}
+
+int twin_other(const uint8_t *msg, size_t len)
+{
+	memset(&question, 0xa5, sizeof(question));
+	return len >= DNS_HEADER && c25_name_other(msg + DNS_HEADER, msg + len);
 }
 
 uint32_t twin_taken(const uint8_t *msg, size_t len, uint64_t *hash)

@@ -221,6 +221,18 @@ static void answered(void *ctx, struct dns_query *query, size_t app, const struc
 	client_tick_soon(c);
 }
 
+static void expected(void *ctx, const struct dns_question *q, const uint8_t *msg, size_t len)
+{
+	struct client *c = ctx;
+	char domain[DNS_MAX_TEXT];
+	struct c25_addr real;
+
+	if (dns_first_addr(&real, q, msg, len))
+		return;
+	dns_name_text(domain, q->name);
+	lease_expect(c->leases, domain, &real);
+}
+
 static void dropped(void *ctx, struct dns_query *query)
 {
 	struct hold *h = dns_query_data(query);
@@ -259,6 +271,7 @@ static const struct dns_proxy_ops proxy_ops = {
 	.served = served,
 	.match = match,
 	.answered = answered,
+	.expected = expected,
 	.dropped = dropped,
 	.families = families,
 	.ask = ask,

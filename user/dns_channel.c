@@ -92,14 +92,13 @@ void dns_channel_fail(struct dns_channel *ch, void (*then)(struct dns_query *q))
 	}
 }
 
-void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg)
+void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg, size_t len)
 {
+	const struct dns_proxy *p = ch->up->proxy;
 	const struct dns_ask *ask = first(ch, dns_get16(msg));
-	const uint8_t *q = (const uint8_t *)ask;
 
-	if (ask)
-		for (size_t i = 0; i < sizeof(struct dns_query) - DNS_SMALL_SZ; i += 64)
-			__builtin_prefetch(q + i);
+	if (ask && ask->query->claimed && p->ops->expected)
+		p->ops->expected(p->ctx, &ask->query->question, msg, len);
 }
 
 void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len)

@@ -34,6 +34,9 @@ struct dns_proxy_ops {
 	 */
 	void (*answered)(void *ctx, struct dns_query *query, size_t app,
 			 const struct dns_question *q, struct dns_plan *plan);
+	/* May be NULL. This answer to a claimed question, not looked at yet, is the one after the
+	 * next: time to bring into the cache what ops->answered will read. */
+	void (*expected)(void *ctx, const struct dns_question *q, const uint8_t *msg, size_t len);
 	/* The query is gone before it was finished: forget it. */
 	void (*dropped)(void *ctx, struct dns_query *query);
 	/* May be NULL. An intercepted question, claimed, was answered so; `server` had been asked.

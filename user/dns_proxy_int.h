@@ -442,7 +442,7 @@ void dns_channel_remove(struct dns_ask *ask);
 /* The socket is of no more use: `then` for each query that waits on it. */
 void dns_channel_fail(struct dns_channel *ch, void (*then)(struct dns_query *q));
 /* This comes next: what it answers, as far as its id says, on its way into the cache. */
-void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg);
+void dns_channel_expect(struct dns_channel *ch, const uint8_t *msg, size_t len);
 /* Whatever came in on it. */
 void dns_channel_input(struct dns_channel *ch, const uint8_t *msg, size_t len);
 

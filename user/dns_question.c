@@ -69,3 +69,23 @@ bool dns_answer_matches(const struct dns_question *q, const uint8_t *answer, siz
 	       dns_name_equal(answer + DNS_HEADER_LEN, q->name, q->name_len) &&
 	       dns_get16(answer + end - 4) == q->type && dns_get16(answer + end - 2) == q->class_;
 }
+
+int dns_first_addr(struct c25_addr *out, const struct dns_question *q, const uint8_t *msg,
+		   size_t len)
+{
+	struct dns_reader r = { .msg = msg, .len = len, .at = q->end };
+	struct dns_rr rr;
+
+	while (!dns_rr_read(&rr, &r)) {
+		if (rr.type != q->type)
+			continue;
+		if (rr.type == DNS_TYPE_A && rr.rdlen == 4)
+			*out = addr_from4(msg + rr.rdata);
+		else if (rr.type == DNS_TYPE_AAAA && rr.rdlen == 16)
+			*out = addr_from6(msg + rr.rdata);
+		else
+			return -ENOENT;
+		return 0;
+	}
+	return -ENOENT;
+}

@@ -70,6 +70,11 @@ struct dns_plan {
 	struct dns_plan_addr addrs[DNS_MAX_ADDRS];
 };
 
+/* The first address in what should be an answer to this question for addresses; nothing is said of
+ * the rest of the message. 0 or -ENOENT. */
+int dns_first_addr(struct c25_addr *out, const struct dns_question *q, const uint8_t *msg,
+		   size_t len);
+
 /*
  * For a question of class IN. An answer that dns_answer_matches() would not take is unreadable.
  * `has4`, `has6`: families that can be lent here; addresses of the other come out NO_FAMILY. An

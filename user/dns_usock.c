@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define AHEAD 2 /* answers: dns_proxy_ops.expected */
+
 static void usock_ready(uv_poll_t *handle, int status, int events);
 
 static void usock_closed(uv_handle_t *handle)
@@ -67,10 +69,14 @@ static void usock_ready(uv_poll_t *handle, int status, int events)
 	int n;
 
 	n = dns_rx_read(rx, s->fd, true);
-	for (int i = 0; i < n; i++) {
-		if (i + 1 < n)
-			dns_channel_expect(&s->channel, rx->iov[i + 1].iov_base);
-		dns_channel_input(&s->channel, rx->iov[i].iov_base, rx->msgs[i].msg_len);
+	for (int i = -AHEAD; i < n; i++) {
+		int later = i + AHEAD;
+
+		if (later < n)
+			dns_channel_expect(&s->channel, rx->iov[later].iov_base,
+					   rx->msgs[later].msg_len);
+		if (i >= 0)
+			dns_channel_input(&s->channel, rx->iov[i].iov_base, rx->msgs[i].msg_len);
 	}
 	/* libuv has stopped polling where it reports an error: an ICMP message, as a rule. */
 	if (s->open && (status < 0 || (n < 0 && n != -EAGAIN)))

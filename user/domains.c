@@ -13,15 +13,17 @@
 #define NO_PARENT  UINT32_MAX
 
 #define INLINE_LABEL 16
+#define CACHE_LINE   64
 
 /* A label below another; the domain it ends is spelled by the way up to the root. */
 struct node {
 	uint32_t parent;
 	uint32_t label; /* where in `labels`: length and lower-case bytes */
-	size_t exact;
-	size_t wild;
+	uint32_t exact; /* the app, or as domains_match() says */
+	uint32_t wild;
 	uint8_t text[INLINE_LABEL]; /* the same again, where it is as short as most are */
 };
+_Static_assert(CACHE_LINE % sizeof(struct node) == 0, "each in one line");
 
 /*
  * Open addressing. A slot is a node's number below, and above as much of its hash as there is room
@@ -111,7 +113,7 @@ static void add_domain(struct domains *d, const char *domain, size_t app, bool s
 	bool wild = domain[0] == '*';
 	const char *first = wild ? domain + 2 : domain, *end = first + strlen(first);
 	uint32_t at = ROOT;
-	size_t *taker;
+	uint32_t *taker;
 
 	while (end > first) {
 		uint8_t label[MAX_LABEL + 1];
@@ -128,7 +130,7 @@ static void add_domain(struct domains *d, const char *domain, size_t app, bool s
 	if (self)
 		*taker = DOMAINS_SELF;
 	else if (*taker == DOMAINS_NONE)
-		*taker = app;
+		*taker = (uint32_t)app;
 }
 
 /* An empty one, for so many nodes, three quarters full at most. */
@@ -188,7 +190,7 @@ static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_
 	}
 	if (bytes >= UINT32_MAX)
 		return -ENOMEM;
-	d->nodes = calloc(nodes, sizeof(*d->nodes));
+	d->nodes = aligned_alloc(CACHE_LINE, (nodes + 1) / 2 * CACHE_LINE);
 	d->labels = malloc(bytes);
 	if (!d->nodes || !d->labels || make_table(d, nodes))
 		return -ENOMEM;

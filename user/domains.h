@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DOMAINS_NONE SIZE_MAX       /* not configured here */
-#define DOMAINS_SELF (SIZE_MAX - 1) /* configured, but this node is its connector: pass */
+#define DOMAINS_NONE UINT32_MAX       /* not configured here */
+#define DOMAINS_SELF (UINT32_MAX - 1) /* configured, but this node is its connector: pass */
 
 struct domains;
 

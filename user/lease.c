@@ -18,6 +18,7 @@ struct lease_table {
 	struct lease *leases;
 	struct lease_index by_pair;
 	struct addr_map by_magic, by_transit;
+	uint64_t expected; /* hash of the pair that lease_expect() was called for last */
 };
 
 /* What by_pair goes by: the domain with its NUL, then the real address, in one piece. A lease
@@ -369,6 +370,17 @@ struct lease *lease_find(struct lease_table *t, const char *domain, const struct
 	struct pair pair;
 
 	return pair_make(&pair, domain, real) ? NULL : find_pair(t, &pair);
+}
+
+void lease_expect(struct lease_table *t, const char *domain, const struct c25_addr *real)
+{
+	struct pair pair;
+
+	lease_index_fetch_lease(&t->by_pair, t->expected);
+	if (pair_make(&pair, domain, real))
+		return;
+	t->expected = lease_index_hash(&t->by_pair, pair.key, pair.len);
+	lease_index_fetch_slot(&t->by_pair, t->expected);
 }
 
 int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), void *ctx)

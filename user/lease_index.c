@@ -29,7 +29,7 @@ static uint64_t step(uint64_t hash, uint64_t word)
 	return (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
 }
 
-static uint64_t hash_of(const struct lease_index *x, const void *key, size_t len)
+uint64_t lease_index_hash(const struct lease_index *x, const void *key, size_t len)
 {
 	uint64_t hash = step(x->secret, len), word = 0;
 	const uint8_t *in = key;
@@ -46,7 +46,7 @@ static uint64_t hash_of(const struct lease_index *x, const void *key, size_t len
 
 struct lease *lease_index_get(const struct lease_index *x, const void *key, size_t len)
 {
-	uint64_t hash = hash_of(x, key, len);
+	uint64_t hash = lease_index_hash(x, key, len);
 	size_t mask = x->size - 1;
 
 	for (size_t i = hash & mask; x->size && x->slots[i].lease; i = (i + 1) & mask) {
@@ -56,6 +56,27 @@ struct lease *lease_index_get(const struct lease_index *x, const void *key, size
 			return l;
 	}
 	return NULL;
+}
+
+void lease_index_fetch_slot(const struct lease_index *x, uint64_t hash)
+{
+	if (x->size)
+		__builtin_prefetch(&x->slots[hash & (x->size - 1)]);
+}
+
+void lease_index_fetch_lease(const struct lease_index *x, uint64_t hash)
+{
+	size_t mask = x->size - 1;
+
+	for (size_t i = hash & mask; x->size && x->slots[i].lease; i = (i + 1) & mask) {
+		struct lease *l = x->slots[i].lease;
+
+		if (x->slots[i].hash != hash)
+			continue;
+		__builtin_prefetch(&l->magic);
+		__builtin_prefetch(l->domain);
+		return;
+	}
 }
 
 static void place(struct lease_index *x, struct lease_slot slot)
@@ -91,7 +112,7 @@ int lease_index_put(struct lease_index *x, struct lease *l)
 		if (err)
 			return err;
 	}
-	l->hash = hash_of(x, l->domain, l->key_len);
+	l->hash = lease_index_hash(x, l->domain, l->key_len);
 	place(x, (struct lease_slot){ .hash = l->hash, .lease = l });
 	x->n++;
 	return 0;

@@ -64,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	static struct dns_plan plan;
 	char text[DNS_MAX_TEXT];
 	struct dns_question q;
+	struct c25_addr first;
 	uint8_t *query, *answer;
 	size_t qlen, alen, max, len;
 
@@ -91,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	answer = malloc(alen ? alen : 1);
 	memcpy(answer, fitted, alen);
 
+	dns_first_addr(&first, &q, answer, alen);
 	dns_rewrite_plan(&plan, &q, answer, alen, data[0] & 1, data[0] & 2);
 	for (size_t i = 0; i < plan.n_addrs; i++) {
 		if (plan.addrs[i].state == DNS_ADDR_WANTED)

@@ -39,6 +39,30 @@ Test(dns_rewrite, a_chain_in_any_order_ends_at_the_question)
 	cr_assert_str_eq(rewritten(), "qr rd ra NOERROR\nAN www.example.com. 60 IN A 198.18.0.1\n");
 }
 
+Test(dns_rewrite, the_first_address_is_found_before_the_rest_is_read)
+{
+	struct c25_addr a;
+	char text[ADDR_STRLEN];
+
+	ask(WWW, A, 0);
+	upstream("NOERROR", "AN www.example.com. 5 IN CNAME b.example.net.",
+		 "AN b.example.net. 60 IN A 192.0.2.1", "AN b.example.net. 60 IN A 192.0.2.2",
+		 NULL);
+	cr_assert_eq(dns_first_addr(&a, &t.q, t.answer, t.alen), 0);
+	cr_assert_str_eq(addr_print(text, &a), "192.0.2.1");
+	for (t.alen -= 17; t.alen; t.alen--)
+		cr_assert_eq(dns_first_addr(&a, &t.q, t.answer, t.alen), -ENOENT);
+	ask(WWW, LDNS_RR_TYPE_AAAA, 0);
+	upstream("NOERROR", "AN www.example.com. 60 IN AAAA 2001:db8::1", NULL);
+	cr_assert_eq(dns_first_addr(&a, &t.q, t.answer, t.alen), 0);
+	cr_assert_str_eq(addr_print(text, &a), "2001:db8::1");
+	upstream("NOERROR", SOA_IN, NULL);
+	cr_assert_eq(dns_first_addr(&a, &t.q, t.answer, t.alen), -ENOENT);
+	ask(WWW, LDNS_RR_TYPE_HTTPS, 0);
+	upstream("NOERROR", "AN www.example.com. 60 IN HTTPS 1 .", NULL);
+	cr_assert_eq(dns_first_addr(&a, &t.q, t.answer, t.alen), -ENOENT);
+}
+
 static void chain_of(int links, bool backwards, bool looped)
 {
 	ldns_pkt *pkt = pkt_new("n0.example.com.", A);

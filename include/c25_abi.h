@@ -399,8 +399,9 @@ enum c25_sock {
 };
 
 /* On packets that are given to one of them: routes them to this host. */
-#define C25_MARK      0x0c25
-#define C25_MARK_MASK 0x0fff
+#define C25_MARK        0x0c25
+#define C25_MARK_ANSWER 0x0c26 /* on what they answer */
+#define C25_MARK_MASK   0x0fff
 
 /* One step of the hash by which names are found. A name's labels are taken up from the last to the
  * first, each as words of eight bytes from its length byte on, lower case, with zeroes behind:

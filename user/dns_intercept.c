@@ -7,6 +7,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DNS_PORT 53
 
@@ -28,12 +29,16 @@ struct dns_intercept {
 	const struct maps *maps;
 	const struct datapath *datapath; /* whose programs are attached */
 	uint32_t overlay;
+	int untracked;     /* -1: netlink_untracked_open() is tried again */
+	int untracked_err; /* logged */
 	struct port *ports;
 	size_t n_ports, size;
 };
 
 void dns_intercept_free(struct dns_intercept *d)
 {
+	if (d->untracked >= 0)
+		close(d->untracked);
 	free(d->ports);
 	free(d);
 }
@@ -179,6 +184,23 @@ int dns_intercept_check(const struct config *config, struct netlink *nl)
 	return err;
 }
 
+/* Not a reason to fail: a host without nftables may do no NAT either. */
+static void put_untracked(struct dns_intercept *d)
+{
+	int fd;
+
+	if (d->untracked >= 0)
+		return;
+	fd = netlink_untracked_open();
+	if (fd >= 0)
+		d->untracked = fd;
+	else if (fd != d->untracked_err)
+		log_warn("table inet conn25 of nftables: %s; where this host's NAT translates the "
+			 "pods' resolvers, their questions go astray",
+			 strerror(-fd));
+	d->untracked_err = fd;
+}
+
 int dns_intercept_new(struct dns_intercept **out, const struct config *config, struct netlink *nl,
 		      const struct maps *maps)
 {
@@ -191,6 +213,7 @@ int dns_intercept_new(struct dns_intercept **out, const struct config *config, s
 	d->config = config;
 	d->nl = nl;
 	d->maps = maps;
+	d->untracked = -1;
 	err = write_destinations(d);
 	if (err)
 		return log_errno(-err, "write the resolvers whose questions are taken");
@@ -344,6 +367,7 @@ int dns_intercept_sync(struct dns_intercept *d, struct datapath *dp, uint32_t ov
 			d->ports[i].attached = false;
 	}
 	d->datapath = dp;
+	put_untracked(d);
 	err = netlink_mark_put(d->nl);
 	if (!err)
 		err = netlink_link_each(d->nl, want_named, d);

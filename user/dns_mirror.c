@@ -30,6 +30,9 @@ int dns_mirror_udp_open(struct dns_listener *l)
 		return -errno;
 	err = sa->sa_family == AF_INET ? setopt(fd, SOL_IP, IP_RECVORIGDSTADDR, 1) :
 					 setopt(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
+	/* Or a host's NAT takes the socket off again what it finds not translated to it. */
+	if (!err)
+		err = setopt(fd, SOL_IP, IP_TRANSPARENT, 1);
 	if (err)
 		return err;
 	if (setopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RCVBUF))
@@ -88,6 +91,8 @@ static int mirror_open(const struct c25_addr *addr)
 					setopt(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
 	if (!err)
 		err = setopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err)
+		err = setopt(fd, SOL_SOCKET, SO_MARK, C25_MARK_ANSWER);
 	if (err)
 		return err;
 	/* As for other replies: not to be cut up on a stranger's word. */

@@ -232,12 +232,13 @@ static int tcp_socket(const struct dns_listener *l)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)&l->addr;
 	_cleanup_close_ int fd = -1;
-	int on = 1;
+	int on = 1, mark = C25_MARK_ANSWER;
 
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if ((l->intercepts && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof(on))) ||
+	if ((l->intercepts && (setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof(on)) ||
+			       setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    (sa->sa_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||

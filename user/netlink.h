@@ -125,6 +125,10 @@ int netlink_mark_put(struct netlink *nl);
 /* How many rules and routes went, or a negative errno. */
 int netlink_mark_del(struct netlink *nl);
 
+/* Packets with C25_MARK, and those with C25_MARK_ANSWER that leave, are kept from connection
+ * tracking and NAT while the descriptor that is returned is open. -EPERM: another process does it. */
+int netlink_untracked_open(void);
+
 /* All rules, routes, neighbours and devices that carry our marks. How many went, or a negative
  * errno. */
 int netlink_remove_ours(struct netlink *nl);

@@ -362,6 +362,23 @@ Test(netlink, marked_packets_are_brought_to_this_host_and_let_go_again)
 	cr_assert_eq(netlink_remove_ours(nl), 4);
 }
 
+Test(netlink, marked_packets_are_not_tracked_while_a_descriptor_is_open)
+{
+	int fd = netlink_untracked_open();
+
+	cr_assert_geq(fd, 0, "%s", strerror(-fd));
+	cr_assert_eq(netlink_untracked_open(), -EPERM);
+	SHOWS("nft list table inet conn25", "hook prerouting priority raw");
+	SHOWS("nft list table inet conn25", "meta mark & 0x00000fff == 0x00000c25 notrack");
+	SHOWS("nft list table inet conn25", "hook output priority raw");
+	SHOWS("nft list table inet conn25", "meta mark & 0x00000fff == 0x00000c26 notrack");
+	/* As the host's firewall does when it starts again. */
+	RUN("nft flush ruleset");
+	SHOWS("nft list tables", "inet conn25");
+	close(fd);
+	SHOWS_NOT("nft list tables", "conn25");
+}
+
 Test(netlink, the_watch_tells_of_others_changes_only)
 {
 	struct pollfd p = { .fd = netlink_watch_fd(nl), .events = POLLIN };

@@ -15,6 +15,7 @@ name250=$(printf 'a%.0s' $(seq 1 63)).$(printf 'b%.0s' $(seq 1 63)).$(printf 'c%
 {
 	echo "server:"
 	seq -f '  ip-address: 203.0.113.%g' 150 230
+	printf '  ip-address: %s@5353\n' 192.0.2.53 2001:db8:2::53
 } >>"$dir/nsd.conf"
 dns_server
 web_server
@@ -22,6 +23,22 @@ ip -n client route add 203.0.113.128/25 via 192.0.2.53
 # The resolver's answers find their way back to the pods.
 ip -n internet route add 10.244.0.0/16 via 192.0.2.11
 ip -n internet route add fd00:244::/32 via 2001:db8:2::11
+
+# As on a cluster's node: a service's addresses, which NAT translates.
+service() { # FAMILY SERVICE SERVER: a chain's rules
+	echo "$1 daddr $2 udp dport 53 dnat to $3; $1 daddr $2 tcp dport 53 dnat to $3;"
+}
+nat() { # FAMILY SERVICE SERVER
+	printf 'table %s service {\n' "$1"
+	printf 'chain in { type nat hook prerouting priority -100; %s\n}\n' "$(service "$@")"
+	printf 'chain out { type nat hook output priority -100; %s\n}\n}\n' "$(service "$@")"
+}
+ip -n client route add 10.96.0.0/16 via 192.0.2.53
+ip -n client route add fd00:96::/64 via 2001:db8:2::53
+{
+	nat ip 10.96.0.10 192.0.2.53:5353
+	nat ip6 fd00:96::10 '[2001:db8:2::53]:5353'
+} | in_ns client nft -f -
 
 # Pods ask the resolver's own addresses, through their gateway.
 ask() { # NAME TYPE [DIG-OPTION...]
@@ -37,7 +54,8 @@ seen() { # questions given to the daemon, and connections
 client_flags=(--dns-upstream 192.0.2.53 --dns-listen off)
 start_client() {
 	conn25_start client --dns-intercept 'pod*' --dns-intercept-to 192.0.2.53 \
-		--dns-intercept-to 2001:db8:2::53 --dns-intercept-to 203.0.113.128/25 "$@"
+		--dns-intercept-to 2001:db8:2::53 --dns-intercept-to 203.0.113.128/25 \
+		--dns-intercept-to 10.96.0.10 --dns-intercept-to fd00:96::10 "$@"
 }
 
 check_eq "before, the pod gets the real address" 198.51.100.200 "$(short example.com A)"
@@ -87,6 +105,24 @@ for round in 1 2; do
 	done
 done
 check_eq "each of 81 servers answers in its own name, twice" 0 $wrong
+
+# A service's address, of which the host's NAT makes another.
+for dns in 10.96.0.10 fd00:96::10; do
+	check_match "a service is asked at $dns for a configured name" '^198\.18\.' "$(short twin.example.net A)"
+	check_match "which answers in its own name" "SERVER: $dns#53" "$(ask n2.example.net A)"
+	check_match "over TCP" '^198\.18\.' "$(short twin.example.net A +tcp)"
+	check_eq "and for another name" 198.51.100.202 "$(short example.org A)"
+	check_eq "over TCP" 198.51.100.202 "$(short example.org A +tcp)"
+	answered=$(reason client dns_answered)
+	check_match "a leased name" '^198\.18\.' "$(short twin.example.net A)"
+	check "is answered by the kernel" [ "$(reason client dns_answered)" -gt "$answered" ]
+done
+dns=10.96.0.10 short n3.example.net A -b 10.244.1.2#5300 >/dev/null
+check_eq "another name from the port of one that was taken" 198.51.100.202 \
+	"$(dns=10.96.0.10 short example.org A -b 10.244.1.2#5300)"
+check_match "and one that is taken again" '^198\.18\.' \
+	"$(dns=10.96.0.10 short n4.example.net A -b 10.244.1.2#5300)"
+unset dns
 
 # Leased names: answered by the kernel.
 short brief.example.net A >/dev/null
@@ -187,6 +223,8 @@ check_eq "with the daemon killed other names go on" 198.51.100.202 "$(short exam
 check_eq "over TCP too" 198.51.100.202 "$(short example.org A +tcp)"
 check_eq "a configured name that was not asked for is refused" REFUSED "$(status n1.example.net A)"
 check_eq "over IPv6 too" REFUSED "$(dns=2001:db8:2::53 status n1.example.net A)"
+check_eq "a service goes on" 198.51.100.202 "$(dns=10.96.0.10 short example.org A)"
+check_eq "over TCP too" 198.51.100.202 "$(dns=10.96.0.10 short example.org A +tcp)"
 check_eq "without EDNS" REFUSED "$(status n1.example.net A +noedns)"
 check_eq "a leased name goes on being answered" "$magic4" "$(short example.com A)"
 check_eq "beyond its time as well, for a while" "$brief" "$(short brief.example.net A)"
@@ -238,6 +276,7 @@ conn25_stop client
 conn25 client detach >/dev/null
 check_eq "detach leaves no rule" '' "$(ip -n client rule | grep 2553; ip -n client -6 rule | grep 2553)"
 check_eq "and no route" '' "$(ip -n client route show table 2553 2>/dev/null; ip -n client -6 route show table 2553 2>/dev/null)"
+check_eq "and no table of nftables" '' "$(in_ns client nft list tables | grep conn25)"
 check_eq "and no pins" '' "$(ls /sys/fs/bpf/client 2>/dev/null)"
 check_eq "and the pod gets the real address" 198.51.100.200 "$(short example.com A)"
 finish

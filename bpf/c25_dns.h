@@ -12,8 +12,9 @@
 #include "c25_dns_answer.h"
 #include "c25_reset.h"
 
-#define TC_ACT_OK 0
-#define DNS_PORT  53
+#define TC_ACT_OK        0
+#define PACKET_OTHERHOST 3
+#define DNS_PORT         53
 
 static __always_inline int c25_dns_wanted(const struct c25_addr *dst)
 {
@@ -37,6 +38,28 @@ static __always_inline __u32 c25_port_flags(struct __sk_buff *skb)
 	struct c25_dns_port *port = bpf_map_lookup_elem(&c25_dns_ports, &ifindex);
 
 	return port ? port->flags : 0;
+}
+
+static __always_inline int c25_is_for_bridge(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct c25_dns_port *port = bpf_map_lookup_elem(&c25_dns_ports, &ifindex);
+	__u16 to[3];
+
+	return port && !bpf_skb_load_bytes(skb, 0, to, sizeof(to)) &&
+	       !((to[0] ^ ((c25_u16 *)port->mac)[0]) | (to[1] ^ ((c25_u16 *)port->mac)[1]) |
+		 (to[2] ^ ((c25_u16 *)port->mac)[2]));
+}
+
+/* Whether a question that is seen here may be taken here. What a device overhears, as one does
+ * that is looked at, goes on to whom it is for; at a bridge's port that is no matter. */
+static __always_inline int c25_dns_here(struct __sk_buff *skb, __u32 flags)
+{
+	if (flags & C25_PORT_MARKED && !c25_is_marked(skb))
+		return 0;
+	if (!(flags & C25_PORT_BRIDGED))
+		return skb->pkt_type != PACKET_OTHERHOST;
+	return !(flags & C25_PORT_UPWARDS) || c25_is_for_bridge(skb);
 }
 
 /* From a bridge's port up to the bridge itself, whose MAC address it may not have. */
@@ -219,7 +242,7 @@ static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 	if (p.t.proto == IPPROTO_UDP && c25_dns_other(skb, l2, &p))
 		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
 	flags = c25_port_flags(skb);
-	if (flags & C25_PORT_MARKED && !c25_is_marked(skb))
+	if (!c25_dns_here(skb, flags))
 		return c25_pass(skb, l2, C25_REASON_PASS);
 	if (p.t.proto == IPPROTO_UDP) {
 		keep = c25_dns_asked(skb, &p, &len);

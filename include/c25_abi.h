@@ -383,6 +383,7 @@ struct c25_answer {
  * A bridge takes a packet's socket away, so what a port finds is given to it at the bridge. */
 #define C25_PORT_BRIDGED (1U << 0) /* `mac`: its bridge's own */
 #define C25_PORT_MARKED  (1U << 1) /* only what one of its ports found is taken */
+#define C25_PORT_UPWARDS (1U << 2) /* with C25_PORT_BRIDGED: only what is for its bridge */
 
 struct c25_dns_port {
 	__u8 mac[6];

@@ -16,7 +16,8 @@ struct port {
 	uint32_t master;
 	char name[IFNAMSIZ];
 	bool l2;
-	bool named;  /* by one of the patterns */
+	bool named;  /* by one of the patterns, or below one that is */
+	bool below;  /* the latter alone */
 	bool bridge; /* of a port that is named */
 	bool attached;
 	bool written; /* `record` is in the map, or nothing where it is empty */
@@ -237,6 +238,37 @@ static bool name_matches(const struct config *c, const char *name)
 	return false;
 }
 
+/* With br_netfilter a packet meets the host's NAT at the port of a bridge, and not behind it. */
+static bool ports_come_first(void)
+{
+	static const char *const settings[] = {
+		"/proc/sys/net/bridge/bridge-nf-call-iptables",
+		"/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+	};
+	bool set = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings) && !set; i++) {
+		_cleanup_fclose_ FILE *f = fopen(settings[i], "re");
+
+		set = f && fgetc(f) == '1';
+	}
+	return set;
+}
+
+static bool bridge_of(struct dns_intercept *d, struct netlink_link *out, uint32_t master)
+{
+	return master && !netlink_link_get_index(d->nl, master, out) &&
+	       !strcmp(out->kind, "bridge");
+}
+
+static bool is_below(struct dns_intercept *d, const struct netlink_link *l)
+{
+	struct netlink_link bridge;
+
+	return ports_come_first() && bridge_of(d, &bridge, l->master) &&
+	       name_matches(d->config, bridge.name);
+}
+
 static struct port *port_find(struct dns_intercept *d, uint32_t ifindex)
 {
 	for (size_t i = 0; i < d->n_ports; i++)
@@ -271,14 +303,21 @@ static struct port *port_get(struct dns_intercept *d, const struct netlink_link 
 static int want_named(const struct netlink_link *l, void *ctx)
 {
 	struct dns_intercept *d = ctx;
+	bool below = false;
 	struct port *p;
 
-	if (l->ifindex == d->overlay || !strcmp(l->name, "lo") || !name_matches(d->config, l->name))
+	if (l->ifindex == d->overlay || !strcmp(l->name, "lo"))
 		return 0;
+	if (!name_matches(d->config, l->name)) {
+		below = is_below(d, l);
+		if (!below)
+			return 0;
+	}
 	p = port_get(d, l);
 	if (!p)
 		return -ENOMEM;
 	p->named = true;
+	p->below = below;
 	return 0;
 }
 
@@ -291,14 +330,14 @@ static int describe(struct dns_intercept *d, size_t i, struct c25_dns_port *out)
 	*out = (struct c25_dns_port){ 0 };
 	if (!d->ports[i].named)
 		out->flags = C25_PORT_MARKED;
-	else if (d->ports[i].master &&
-		 !netlink_link_get_index(d->nl, d->ports[i].master, &bridge) &&
-		 !strcmp(bridge.kind, "bridge")) {
+	else if (bridge_of(d, &bridge, d->ports[i].master)) {
 		p = port_get(d, &bridge);
 		if (!p)
 			return -ENOMEM;
 		p->bridge = true;
 		out->flags = C25_PORT_BRIDGED;
+		if (d->ports[i].below)
+			out->flags |= C25_PORT_UPWARDS;
 		memcpy(out->mac, bridge.mac, sizeof(out->mac));
 	}
 	return 0;

@@ -383,7 +383,7 @@ static inline void bench_devices(struct bench *b)
 	bench_sh("ip link set lo up;"
 		 "ip link add ov0 address 02:00:00:00:00:01 type veth peer name ov0p;"
 		 "ip link add up0 address 02:00:00:00:00:02 type veth peer name up0p;"
-		 "ip link add other0 type veth peer name other0p;"
+		 "ip link add other0 address 02:00:00:00:00:08 type veth peer name other0p;"
 		 "for d in ov0 up0 other0; do ip link set $d up; ip link set ${d}p up; done;"
 		 "echo 1 >/proc/sys/net/ipv4/conf/ov0/forwarding;"
 		 "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding;"

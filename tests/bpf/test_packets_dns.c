@@ -408,6 +408,41 @@ Test(packets_dns, a_port_of_a_bridge_refuses_and_an_unnamed_bridge_lets_go)
 	bench_close(&b);
 }
 
+static bool taken_towards(const uint8_t mac[6])
+{
+	struct message m = message_of("example.com", 0);
+	struct packet p = question(&m, false);
+
+	memcpy(p.to, mac, 6);
+	return dns_in(p).verdict != VERDICT_PASS;
+}
+
+Test(packets_dns, what_a_device_overhears_is_not_its_own_to_take)
+{
+	struct c25_dns_port port = { .flags = C25_PORT_BRIDGED };
+
+	OPEN();
+	cr_assert(taken_towards(host_mac));
+	cr_assert_not(taken_towards(router_mac));
+	/* A port is between its hosts and their gateway. */
+	memcpy(port.mac, peer_mac, 6);
+	put(b.skel->maps.c25_dns_ports, &b.other, &port);
+	cr_assert(taken_towards(router_mac));
+	port.flags |= C25_PORT_UPWARDS;
+	put(b.skel->maps.c25_dns_ports, &b.other, &port);
+	cr_assert_not(taken_towards(router_mac));
+	cr_assert_not(taken_towards(host_mac));
+	cr_assert(taken_towards(peer_mac));
+	for (int i = 0; i < 6; i++) {
+		uint8_t near[6];
+
+		memcpy(near, peer_mac, 6);
+		near[i] ^= 0x40;
+		cr_assert_not(taken_towards(near), "%d", i);
+	}
+	bench_close(&b);
+}
+
 /* The reset that ends the connection on which `p` came. */
 static struct packet reset_of(const struct packet *p)
 {

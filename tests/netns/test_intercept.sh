@@ -189,6 +189,27 @@ check_match "also in a frame that is for another of its ports" '^198\.18\.' \
 	"$(pod=late short example.com A)"
 check_match "over TCP as well" '^198\.18\.' "$(pod=late short example.com A +tcp)"
 check_match "the device is named in the log" 'DNS on pod1: taken' "$(cat "$dir/client.log")"
+ip -n late neigh del 10.244.2.1 dev eth0
+# The same bridge by its own name, on a node whose NAT looks into bridges.
+nat_in_bridges() { in_ns client sysctl -qw "net.bridge.bridge-nf-call-iptables=$1"; }
+by_bridge() { pod=late dns=10.96.0.10 short "$@"; }
+conn25_stop client
+if nat_in_bridges 0; then
+	for _ in 0 1; do
+		conn25_start client --dns-intercept vbr0 --dns-intercept-to 10.96.0.10
+		check_match "a bridge is taken by its own name" '^198\.18\.' "$(by_bridge example.com A)"
+		check_match "over TCP" '^198\.18\.' "$(by_bridge example.com A +tcp)"
+		check_eq "and another name goes on" 198.51.100.202 "$(by_bridge example.org A)"
+		check_eq "over TCP" 198.51.100.202 "$(by_bridge example.org A +tcp)"
+		conn25_stop client
+		nat_in_bridges 1
+	done
+	nat_in_bridges 0
+else
+	skip "a bridge whose NAT looks into it" "no br_netfilter"
+fi
+
+start_client
 ip -n client link del vbr0
 ip -n client link del pod1
 one_left() { [ "$(find /sys/fs/bpf/client/links -name 'dns_in_*' | wc -l)" = 1 ]; }

@@ -28,7 +28,6 @@ struct dns_intercept {
 	const struct config *config;
 	struct netlink *nl;
 	const struct maps *maps;
-	const struct datapath *datapath; /* whose programs are attached */
 	uint32_t overlay;
 	int untracked;     /* -1: netlink_untracked_open() is tried again */
 	int untracked_err; /* logged */
@@ -374,7 +373,8 @@ static void remove_at(struct dns_intercept *d, size_t i, struct datapath *dp)
 	*p = d->ports[--d->n_ports];
 }
 
-/* Bridges before their ports, which hand up to them. */
+/* Bridges before their ports, which hand up to them. Each again with every sync: another device may
+ * have its index by now. */
 static int attach(struct dns_intercept *d, struct datapath *dp, bool bridges)
 {
 	int result = 0, err;
@@ -382,15 +382,15 @@ static int attach(struct dns_intercept *d, struct datapath *dp, bool bridges)
 	for (size_t i = 0; i < d->n_ports; i++) {
 		struct port *p = &d->ports[i];
 
-		if (p->attached || p->bridge != bridges)
+		if (p->bridge != bridges)
 			continue;
 		err = datapath_attach(dp, DATAPATH_DNS, p->ifindex, p->l2);
-		p->attached = !err;
 		if (err)
 			result = err;
-		else
+		else if (!p->attached)
 			log_info("DNS on %s: taken%s", p->name,
 				 p->named ? "" : " from its ports that are named");
+		p->attached = !err;
 	}
 	return result;
 }
@@ -400,12 +400,8 @@ int dns_intercept_sync(struct dns_intercept *d, struct datapath *dp, uint32_t ov
 	int err, later;
 
 	d->overlay = overlay;
-	for (size_t i = 0; i < d->n_ports; i++) {
+	for (size_t i = 0; i < d->n_ports; i++)
 		d->ports[i].named = d->ports[i].bridge = false;
-		if (d->datapath != dp)
-			d->ports[i].attached = false;
-	}
-	d->datapath = dp;
 	put_untracked(d);
 	err = netlink_mark_put(d->nl);
 	if (!err)

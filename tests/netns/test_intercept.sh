@@ -215,6 +215,21 @@ ip -n client link del pod1
 one_left() { [ "$(find /sys/fs/bpf/client/links -name 'dns_in_*' | wc -l)" = 1 ]; }
 check "a device that went takes its pin along" wait_for 5 one_left
 
+# Another device with the index of one that went, which the daemon does not see go.
+pod_index=$(ip -n client -j link show pod0 | jq '.[].ifindex')
+kill -STOP "$pid_client"
+ip -n client link del pod0
+ip -n client link add pod0 index "$pod_index" type veth peer name eth0 netns pod
+ip -n client link set pod0 up
+ip -n pod link set eth0 up
+addr client pod0 10.244.1.1/24 fd00:244:1::1/64
+addr pod eth0 10.244.1.2/24 fd00:244:1::2/64
+ip -n pod route add default via 10.244.1.1
+ip -n pod route add default via fd00:244:1::1
+kill -CONT "$pid_client"
+again() { [[ $(short example.com A) == 198.18.* ]]; }
+check "a device with the index of one that went is taken" wait_for 5 again
+
 # A new netmap.
 netmap '.apps[0].domains += ["example.org"]'
 added() { [[ $(short example.org A) == 198.18.* ]]; }

@@ -123,10 +123,10 @@ static __always_inline void c25_turn_eth(__u8 *mac)
 	*(c25_u16 *)(mac + 10) = was;
 }
 
-static __always_inline void c25_turn_ip4(__u8 *ip, __u32 grown)
+static __always_inline void c25_turn_ip4(__u8 *ip, __u32 payload)
 {
 	__u16 *len = (c25_u16 *)(ip + 2), *check = (c25_u16 *)(ip + 10);
-	__be16 to = bpf_htons(bpf_ntohs(*len) + grown);
+	__be16 to = bpf_htons(sizeof(struct iphdr) + payload);
 	__u32 sum = c25_sum_change((__u16) ~*check, *len, to);
 
 	sum = c25_sum_change(sum, *(c25_u16 *)(ip + 8), bpf_htons(DNS_HOPS << 8 | ip[9]));
@@ -136,11 +136,9 @@ static __always_inline void c25_turn_ip4(__u8 *ip, __u32 grown)
 	c25_swap32((c25_u32 *)(ip + 12), (c25_u32 *)(ip + 16));
 }
 
-static __always_inline void c25_turn_ip6(__u8 *ip, __u32 grown)
+static __always_inline void c25_turn_ip6(__u8 *ip, __u32 payload)
 {
-	__u16 *len = (c25_u16 *)(ip + 4);
-
-	*len = bpf_htons(bpf_ntohs(*len) + grown);
+	*(c25_u16 *)(ip + 4) = bpf_htons(payload);
 	ip[7] = DNS_HOPS;
 #pragma clang loop unroll(full)
 	for (int i = 0; i < 16; i += 4)
@@ -163,7 +161,7 @@ static __always_inline void c25_turn_udp(const struct c25_question *q, __u8 *udp
 }
 
 /* From the frame's beginning to the DNS header. */
-__noinline int c25_turn_heads(struct __sk_buff *skb, __u32 l2, __u32 len, __u32 keep)
+__noinline int c25_turn_heads(struct __sk_buff *skb, __u32 l2, __u32 keep)
 {
 	struct c25_question *q = c25_question_of();
 	__u32 v6 = skb->protocol == bpf_htons(ETH_P_IPV6), size, now;
@@ -184,10 +182,10 @@ __noinline int c25_turn_heads(struct __sk_buff *skb, __u32 l2, __u32 len, __u32 
 	if (l2)
 		c25_turn_eth(q->head);
 	if (v6) {
-		c25_turn_ip6(ip, now - len);
+		c25_turn_ip6(ip, sizeof(struct udphdr) + now);
 		c25_turn_udp(q, ip + sizeof(struct ipv6hdr), now);
 	} else {
-		c25_turn_ip4(ip, now - len);
+		c25_turn_ip4(ip, sizeof(struct udphdr) + now);
 		c25_turn_udp(q, ip + sizeof(struct iphdr), now);
 	}
 	return bpf_skb_store_bytes(skb, 0, head, size, 0);
@@ -221,7 +219,7 @@ static __always_inline int c25_can_turn(const struct __sk_buff *skb, __u32 l2,
 static __always_inline int c25_turn(struct __sk_buff *skb, __u32 l2, const struct c25_pkt *p,
 				    __u32 len, __u32 keep)
 {
-	return c25_turn_csum(skb, p->l4, len, keep) || c25_turn_heads(skb, l2, len, keep) ||
+	return c25_turn_csum(skb, p->l4, len, keep) || c25_turn_heads(skb, l2, keep) ||
 	       c25_turn_tail(skb, p->l4 + 8 + keep);
 }
 

@@ -73,6 +73,7 @@ struct packet {
 	uint32_t id;       /* of a datagram */
 	uint32_t seq, ack; /* TCP; seq 0: 1, but in a reset */
 	bool no_csum;      /* UDP over IPv4 without a checksum */
+	uint8_t slack;     /* UDP: bytes of `len` that the IP packet holds behind the datagram */
 	uint8_t options;   /* IPv4: bytes of options, all NOPs; a multiple of four */
 	uint8_t chain[4];  /* IPv6: extension headers, behind that of a fragment; 0 ends them */
 	uint8_t tos;
@@ -155,7 +156,7 @@ static inline size_t packet_l4(const struct packet *p, uint8_t *h)
 	case IPPROTO_UDP:
 		put16(h, p->sport);
 		put16(h + 2, p->dport);
-		put16(h + 4, (uint16_t)(8 + p->len));
+		put16(h + 4, (uint16_t)(8 + p->len - p->slack));
 		return n;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
@@ -269,7 +270,7 @@ static inline struct frame packet_build(struct packet p)
 		if (!packet_is_later(&p))
 			packet_chain(&p, ip + 40 + (p.fragmented ? 8 : 0));
 		if (!packet_is_later(&p))
-			packet_csum(&p, l4, l4_len, ip + 8, 32);
+			packet_csum(&p, l4, l4_len - p.slack, ip + 8, 32);
 	} else {
 		uint16_t v;
 
@@ -286,7 +287,7 @@ static inline struct frame packet_build(struct packet p)
 		v = sum_end(sum_add(0, ip, ip_len));
 		memcpy(ip + 10, &v, 2);
 		if (!packet_is_later(&p))
-			packet_csum(&p, l4, l4_len, ip + 12, 8);
+			packet_csum(&p, l4, l4_len - p.slack, ip + 12, 8);
 	}
 	return f;
 }

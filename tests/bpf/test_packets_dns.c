@@ -223,6 +223,24 @@ Test(packets_dns, a_configured_name_is_refused_where_it_stands)
 	bench_close(&b);
 }
 
+Test(packets_dns, what_stands_behind_the_datagram_goes)
+{
+	OPEN();
+	struct message m = message_of("example.com", 0), keep;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct packet p = question(&m, v6);
+		struct outcome o;
+
+		p.slack = 9;
+		p.len += 9;
+		o = dns_in(p);
+		cr_assert_eq(o.verdict, VERDICT_REDIRECT);
+		expect_bytes(&o, refusal(&m, &keep, v6));
+	}
+	bench_close(&b);
+}
+
 Test(packets_dns, more_than_a_query_ever_holds_is_dropped)
 {
 	OPEN();

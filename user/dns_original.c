@@ -17,9 +17,6 @@ static void take_over(struct dns_upstream *up, const struct c25_addr *addr)
 	dns_upstream_close(up);
 	memset(up->active, 0, sizeof(up->active));
 	up->addr = sock_make(addr, DNS_PORT);
-	up->failures = 0;
-	up->down = up->down_logged = up->logged = false;
-	up->heard_at = 0;
 }
 
 static struct dns_upstream *original_new(struct dns_proxy *p, const struct c25_addr *addr)
@@ -29,6 +26,7 @@ static struct dns_upstream *original_new(struct dns_proxy *p, const struct c25_a
 	if (!up)
 		return NULL;
 	up->proxy = p;
+	up->original = true;
 	up->addr = sock_make(addr, DNS_PORT);
 	return up;
 }

@@ -228,6 +228,7 @@ struct dns_uconn {
 struct dns_upstream {
 	struct dns_proxy *proxy;
 	struct sockaddr_storage addr;
+	bool original;         /* of dns_original.c */
 	unsigned int failures; /* in a row */
 	bool down;
 	bool down_logged, logged;

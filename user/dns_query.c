@@ -191,7 +191,7 @@ void dns_query_expire(struct dns_proxy *p)
 		while ((q = p->table.deadlines[i]) && q->deadline <= dns_now(p)) {
 			struct dns_ask *ask = &q->asks[q->attempt % DNS_ATTEMPTS];
 
-			dns_upstream_late(&p->upstreams[q->server], ask->sent);
+			dns_upstream_late(q->original ?: &p->upstreams[q->server], ask->sent);
 			if (ask->channel && ask->channel->tcp)
 				dns_uconn_late(ask->channel, ask);
 			dns_query_next(q);

@@ -60,7 +60,8 @@ void dns_upstream_failed(struct dns_upstream *up)
 	uint64_t now = dns_now(up->proxy);
 	char text[SOCK_STRLEN];
 
-	if (++up->failures < DOWN_FAILURES || up->down)
+	/* No other is asked in its place, and pods choose it: it stays in, and out of the log. */
+	if (up->original || ++up->failures < DOWN_FAILURES || up->down)
 		return;
 	up->down = true;
 	up->probe_at = now + PROBE_MS;

@@ -215,6 +215,12 @@ ip -n client link del pod1
 one_left() { [ "$(find /sys/fs/bpf/client/links -name 'dns_in_*' | wc -l)" = 1 ]; }
 check "a device that went takes its pin along" wait_for 5 one_left
 
+# A pod's own server that keeps silent, four times for one question.
+in_ns internet nft 'add table ip dead; add chain ip dead in { type filter hook input priority 0; }
+	add rule ip dead in ip daddr 203.0.113.140 drop'
+check_eq "a server that keeps silent" SERVFAIL "$(dns=203.0.113.140 status n5.example.net A +time=8)"
+check_eq "is no fault of the daemon's own" '' "$(grep 'does not answer' "$dir/client.log")"
+
 # Another device with the index of one that went, which the daemon does not see go.
 pod_index=$(ip -n client -j link show pod0 | jq '.[].ifindex')
 kill -STOP "$pid_client"

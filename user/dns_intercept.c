@@ -108,8 +108,8 @@ static int check_listen(const struct config *config, struct netlink *nl, const s
 
 struct wanted {
 	const struct maps *maps;
-	struct prefix prefix[CONFIG_MAX_TO + 2 * CONFIG_MAX_LISTEN + 1];
-	uint32_t what[CONFIG_MAX_TO + 2 * CONFIG_MAX_LISTEN + 1];
+	struct prefix prefix[CONFIG_MAX_TO + 2 * CONFIG_MAX_LISTEN + 2];
+	uint32_t what[CONFIG_MAX_TO + 2 * CONFIG_MAX_LISTEN + 2];
 	size_t n;
 	struct prefix stale[C25_MAX_DNS_TO];
 	size_t n_stale;
@@ -167,6 +167,9 @@ static int write_destinations(struct dns_intercept *d)
 		want_prefix(w, c->dns_intercept_to[i], C25_DNS_TO_TAKE);
 	if (!c->n_dns_intercept_to) {
 		want_prefix(w, (struct prefix){ 0 }, C25_DNS_TO_TAKE);
+		/* Such an address is another host's on each device. */
+		want_prefix(w, (struct prefix){ .addr.b = { 0xfe, 0x80 }, .len = 10 },
+			    C25_DNS_TO_PASS);
 		pass_socks(w, &c->dns_upstream);
 		pass_socks(w, &c->dns_listen);
 	}

@@ -294,6 +294,9 @@ check_eq "over TCP too" 198.51.100.200 "$(short example.com A +tcp)"
 conn25_start client --dns-intercept 'pod*'
 check_match "another server's questions are taken" '^198\.18\.' "$(dns=203.0.113.150 short example.com A)"
 check_eq "the upstream's are not" 198.51.100.200 "$(short example.com A)"
+link_local=$(ip -n client -j addr show dev pod0 | jq -r '.[].addr_info[] | select(.scope == "link").local')
+check_match "nor those of a server on its link" 'refused' "$(dns=$link_local%eth0 ask example.com A)"
+check_match "over TCP" 'refused' "$(dns=$link_local%eth0 ask example.com A +tcp)"
 conn25_stop client
 conn25_start client
 check_eq "a daemon that takes no DNS any more leaves none of it behind" 198.51.100.200 \

@@ -181,6 +181,26 @@ static __always_inline void c25_dns_tuple(struct bpf_sock_tuple *t, const struct
 	}
 }
 
+/* Whether a segment that is of no socket ends a handshake for which the listener had no room: what
+ * it had to remember is in the number that comes back to it. */
+static __always_inline int c25_ends_cookie(struct __sk_buff *skb, const __u32 l2,
+					   const struct c25_pkt *p, struct bpf_sock *listener)
+{
+	struct tcphdr tcp;
+	union {
+		struct iphdr v4;
+		struct ipv6hdr v6;
+	} ip;
+
+	if (bpf_skb_load_bytes(skb, p->l4, &tcp, sizeof(tcp)))
+		return 0;
+	if (p->v6)
+		return !bpf_skb_load_bytes(skb, l2, &ip.v6, sizeof(ip.v6)) &&
+		       !bpf_tcp_check_syncookie(listener, &ip.v6, sizeof(ip.v6), &tcp, sizeof(tcp));
+	return !bpf_skb_load_bytes(skb, l2, &ip.v4, sizeof(ip.v4)) &&
+	       !bpf_tcp_check_syncookie(listener, &ip.v4, sizeof(ip.v4), &tcp, sizeof(tcp));
+}
+
 /* A connection's own socket first: only what starts one goes to the listener. */
 static __always_inline int c25_dns_tcp(struct __sk_buff *skb, const __u32 l2, struct c25_pkt *p,
 				       __u32 flags)
@@ -203,7 +223,7 @@ static __always_inline int c25_dns_tcp(struct __sk_buff *skb, const __u32 l2, st
 	sk = bpf_map_lookup_elem(&c25_socks, &key);
 	if (!sk)
 		return c25_dns_tcp_other(skb, l2, p, 0);
-	if (!(p->tcp & TCP_SYN) || p->tcp & TCP_ACK) {
+	if ((!(p->tcp & TCP_SYN) || p->tcp & TCP_ACK) && !c25_ends_cookie(skb, l2, p, sk)) {
 		bpf_sk_release(sk);
 		return c25_dns_tcp_other(skb, l2, p, 1);
 	}

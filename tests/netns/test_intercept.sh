@@ -70,6 +70,12 @@ check_match "the answer comes from the address asked" 'SERVER: 192\.0\.2\.53#53'
 check_match "over TCP too" '^198\.18\.' "$(short example.com A +tcp)"
 check_match "over IPv6" '^198\.18\.' "$(dns=2001:db8:2::53 short example.com A)"
 check_match "over TCP and IPv6" '^fd25:a:' "$(dns=2001:db8:2::53 short example.com AAAA +tcp)"
+cookies() { in_ns client sysctl -qw "net.ipv4.tcp_syncookies=$1"; }
+cookies 2
+check_match "over TCP with SYN cookies" '^198\.18\.' "$(short example.com A +tcp)"
+check_match "over TCP and IPv6 with SYN cookies" '^fd25:a:' \
+	"$(dns=2001:db8:2::53 short example.com AAAA +tcp)"
+cookies 1
 check_match "the address leads to the real server" 'at 198\.51\.100\.200' \
 	"$(in_ns pod curl -sS --max-time 5 -H 'Host: example.com' "http://$magic4/")"
 check_match "over IPv6 as well" 'at 2001:db8:25::200' \

@@ -126,6 +126,8 @@ struct dns_conn {
 	bool eof;
 	bool broken;           /* its job closes it */
 	struct c25_addr local; /* intercepted: the server asked; else all zero */
+	bool transfer;         /* of a zone, is what it asks next */
+	struct dns_relay *relay;
 	struct dns_stream stream;
 };
 
@@ -393,6 +395,15 @@ void dns_tcp_reply(const struct dns_waiter *w, const uint8_t *msg, size_t len);
 void dns_tcp_expire(struct dns_proxy *p);
 void dns_tcp_drop_all(struct dns_proxy *p);
 
+/* dns_relay.c */
+/* Whether what the client asks is not for dns_query_take(). */
+bool dns_relay_wanted(const struct dns_conn *c, const uint8_t *msg, size_t len);
+/* From what was read and not taken on, the connection is the server's. */
+int dns_relay_open(struct dns_conn *c);
+/* Moves what there is, both ways. Non-zero: the connection is over. */
+int dns_relay_run(struct dns_conn *c);
+void dns_relay_close(struct dns_conn *c);
+
 /* dns_original.c */
 /* The server that an intercepted question is for, as an upstream; NULL: not intercepted. -ENOBUFS:
  * all places are taken by servers with questions under way. */
@@ -420,6 +431,14 @@ ssize_t dns_stream_read(struct dns_stream *s);
 bool dns_stream_next(struct dns_stream *s, const uint8_t **msg, size_t *len);
 /* Queues a message under `id`. -ENOBUFS when it does not fit. */
 int dns_stream_put(struct dns_stream *s, const uint8_t id[2], const uint8_t *msg, size_t len);
+/* Takes back the message of `len` bytes that dns_stream_next() gave last. */
+void dns_stream_return(struct dns_stream *s, size_t len);
+bool dns_stream_unread(const struct dns_stream *s); /* anything of what was read */
+/* What was read goes to another socket: how much is left, or a negative errno. */
+ssize_t dns_stream_drain(struct dns_stream *s, int fd);
+/* What is to be written comes from another socket, as dns_stream_read() has it. */
+ssize_t dns_stream_fill(struct dns_stream *s, int fd);
+bool dns_stream_has_room(const struct dns_stream *s); /* for more of that */
 int dns_stream_write(struct dns_stream *s); /* 0, also if some is left, or a negative errno */
 bool dns_stream_pending(const struct dns_stream *s);
 void dns_stream_poll(struct dns_stream *s, int events, uv_poll_cb cb);

@@ -97,6 +97,55 @@ int dns_stream_write(struct dns_stream *s)
 	return 0;
 }
 
+bool dns_stream_unread(const struct dns_stream *s)
+{
+	return s->rx_off < s->rx_len;
+}
+
+ssize_t dns_stream_drain(struct dns_stream *s, int fd)
+{
+	while (s->rx_off < s->rx_len) {
+		ssize_t n = send(fd, s->rx + s->rx_off, s->rx_len - s->rx_off, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? (ssize_t)(s->rx_len - s->rx_off) : -errno;
+		s->rx_off += (size_t)n;
+	}
+	return 0;
+}
+
+bool dns_stream_has_room(const struct dns_stream *s)
+{
+	return s->tx_off || s->tx_len < sizeof(s->tx);
+}
+
+ssize_t dns_stream_fill(struct dns_stream *s, int fd)
+{
+	ssize_t n;
+
+	if (s->tx_off) {
+		s->tx_len -= s->tx_off;
+		memmove(s->tx, s->tx + s->tx_off, s->tx_len);
+		s->tx_off = 0;
+	}
+	if (s->tx_len == sizeof(s->tx))
+		return -EAGAIN;
+	do
+		n = recv(fd, s->tx + s->tx_len, sizeof(s->tx) - s->tx_len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	s->tx_len += (size_t)n;
+	return n;
+}
+
+void dns_stream_return(struct dns_stream *s, size_t len)
+{
+	s->rx_off -= 2 + len;
+}
+
 bool dns_stream_pending(const struct dns_stream *s)
 {
 	return s->tx_off < s->tx_len;

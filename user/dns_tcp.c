@@ -5,6 +5,8 @@
  * Bounded: so many connections in all, the longest idle one making room for a new one; so many
  * questions of one connection under way, further ones staying in its socket; a client that does
  * not read its answers is closed when they no longer fit its buffer.
+ *
+ * A connection over which a zone is transferred is dns_relay.c's from then on.
  */
 #include "dns_proxy_int.h"
 
@@ -33,6 +35,7 @@ static void conn_close(struct dns_conn *c)
 
 	while (c->waiters)
 		dns_waiter_drop(c->waiters);
+	dns_relay_close(c);
 	dns_job_cancel(p, &c->job);
 	DL_DELETE(p->conns, c);
 	p->n_conns--;
@@ -52,9 +55,13 @@ static void conn_touch(struct dns_conn *c)
 	DL_APPEND(c->proxy->conns, c);
 }
 
+/* Whether there is more before it than what it asks next. */
 static bool conn_full(const struct dns_conn *c)
 {
-	return c->in_flight >= DNS_CONN_FLIGHT || dns_stream_pending(&c->stream);
+	if (c->relay)
+		return dns_stream_unread(&c->stream);
+	return c->in_flight >= DNS_CONN_FLIGHT || (c->transfer && c->in_flight) ||
+	       dns_stream_pending(&c->stream);
 }
 
 static void conn_deliver(struct dns_conn *c)
@@ -66,6 +73,14 @@ static void conn_deliver(struct dns_conn *c)
 		struct dns_waiter from = { .conn = c };
 
 		conn_touch(c);
+		if (dns_relay_wanted(c, msg, len)) {
+			dns_stream_return(&c->stream, len);
+			/* What was asked before is answered first. */
+			c->transfer = true;
+			if (!c->in_flight && dns_relay_open(c))
+				conn_break(c);
+			return;
+		}
 		if (len >= 2)
 			memcpy(from.peer.id, msg, 2);
 		/* Nobody who speaks DNS sends this: the rest of his bytes mean nothing either. */
@@ -82,9 +97,14 @@ static void conn_job(struct dns_job *job)
 
 	if (!c->broken && dns_stream_write(&c->stream))
 		c->broken = true;
-	conn_deliver(c);
-	if (c->broken ||
-	    (c->eof && !c->in_flight && !dns_stream_pending(&c->stream) && !c->job.queued)) {
+	if (!c->relay)
+		conn_deliver(c);
+	if (c->relay)
+		conn_touch(c);
+	if (c->relay && !c->broken && dns_relay_run(c))
+		c->broken = true;
+	if (c->broken || (c->eof && !c->in_flight && !c->relay && !dns_stream_pending(&c->stream) &&
+			  !c->job.queued)) {
 		conn_close(c);
 		return;
 	}
@@ -134,7 +154,7 @@ static bool conn_evict(struct dns_proxy *p)
 	struct dns_conn *c;
 
 	DL_FOREACH (p->conns, c)
-		if (!c->in_flight && !dns_stream_pending(&c->stream)) {
+		if (!c->in_flight && !c->relay && !dns_stream_pending(&c->stream)) {
 			conn_close(c);
 			return true;
 		}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DNS taken transparently: pods ask their resolver as ever; only configured names come to conn25.
-# shellcheck source=tests/netns/lib.sh disable=SC2317
+# shellcheck source=tests/netns/lib.sh disable=SC2317,SC2154
 . "$(dirname "$0")/lib.sh"
 topology
 netmap
@@ -10,6 +10,8 @@ name250=$(printf 'a%.0s' $(seq 1 63)).$(printf 'b%.0s' $(seq 1 63)).$(printf 'c%
 	echo "$name250 A 203.0.113.77" >>"$dir/example.net.zone"
 	echo 'brief 4 A 203.0.113.88' >>"$dir/example.net.zone"
 	echo "example.com A 198.51.100.203" >>"$dir/example.org.zone"
+	seq -f 'x%g A 203.0.113.1' 1 20000 >>"$dir/example.org.zone"
+	echo '  provide-xfr: 0.0.0.0/0 NOKEY' >>"$dir/nsd.conf"
 }
 # More servers than the daemon keeps at once.
 {
@@ -101,6 +103,12 @@ check_eq "another name over IPv6" 198.51.100.202 "$(dns=2001:db8:2::53 short exa
 check_eq "none of these was seen by the daemon" "$daemon_saw" "$(seen)"
 check_eq "another name over TCP passes through the daemon" 198.51.100.202 "$(short example.org A +tcp)"
 check "which was given its connection" [ "$(seen)" -gt "$daemon_saw" ]
+
+check_eq "a zone is transferred in as many messages as it takes" 20002 \
+	"$(ask example.org AXFR +tcp +noall +answer | grep -c '\sA\s')"
+check_eq "IXFR too" 20002 "$(ask example.org IXFR=0 +tcp +noall +answer | grep -c '\sA\s')"
+check_eq "behind other questions of its connection" 20000 "$(in_ns pod dig +tcp +keepopen +noall +answer \
+	@192.0.2.53 example.org A example.com A example.org AXFR | grep -c 'example\.org\..*\sA\s.*113\.1')"
 
 wrong=0
 for round in 1 2; do

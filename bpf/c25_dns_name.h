@@ -20,10 +20,6 @@
 #define C25_PEEK        64 /* bytes of a name that are looked at in place */
 #define C25_PEEK_LABELS 8
 
-#define C25_LOW_BITS  0x7f7f7f7f7f7f7f7fULL
-#define C25_HIGH_BITS 0x8080808080808080ULL
-#define C25_EACH_BYTE 0x0101010101010101ULL
-
 /* Eight bytes each: the verifier forgets what it need not know of no smaller field. */
 struct c25_match {
 	__u64 hash; /* of the labels taken up */
@@ -36,16 +32,6 @@ static __always_inline struct c25_question *c25_question_of(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&c25_questions, &zero);
-}
-
-/* Each byte of a word; a sum of two such bytes carries into no other. */
-static __always_inline __u64 c25_lower8(__u64 w)
-{
-	__u64 low = w & C25_LOW_BITS;
-	__u64 from_a = low + (0x80 - 'A') * C25_EACH_BYTE;
-	__u64 beyond_z = low + (0x80 - 'Z' - 1) * C25_EACH_BYTE;
-
-	return w | (from_a & ~beyond_z & ~w & C25_HIGH_BITS) >> 2;
 }
 
 /* Leaves `at` at the root label, and sets *whole. */

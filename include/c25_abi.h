@@ -404,6 +404,20 @@ enum c25_sock {
 #define C25_MARK_ANSWER 0x0c26 /* on what they answer */
 #define C25_MARK_MASK   0x0fff
 
+#define C25_LOW_BITS  0x7f7f7f7f7f7f7f7fULL
+#define C25_HIGH_BITS 0x8080808080808080ULL
+#define C25_EACH_BYTE 0x0101010101010101ULL
+
+/* Each byte of a word in lower case; a sum of two such bytes carries into no other. */
+static inline __u64 c25_lower8(__u64 w)
+{
+	__u64 low = w & C25_LOW_BITS;
+	__u64 from_a = low + (0x80 - 'A') * C25_EACH_BYTE;
+	__u64 beyond_z = low + (0x80 - 'Z' - 1) * C25_EACH_BYTE;
+
+	return w | (from_a & ~beyond_z & ~w & C25_HIGH_BITS) >> 2;
+}
+
 /* One step of the hash by which names are found. A name's labels are taken up from the last to the
  * first, each as words of eight bytes from its length byte on, lower case, with zeroes behind:
  * after each label it is the hash of a suffix. */

@@ -103,11 +103,23 @@ static uint32_t round_ttl(uint32_t ttl, uint64_t now)
 	return rest ? ttl + EXPIRY_STEP - (uint32_t)rest : ttl;
 }
 
+/* One time for the answers of a turn. */
+static uint64_t turn_s(struct client *c)
+{
+	uint64_t ms = client_now_ms(c);
+
+	if (ms != c->turn_ms) {
+		c->turn_ms = ms;
+		c->turn_s = client_now_s();
+	}
+	return c->turn_s;
+}
+
 /* The record must be in the map before anyone hears of the lease. */
 static int lend(struct client *c, struct lease **out, const char *domain,
 		const struct dns_plan_addr *a, const struct client_app *app)
 {
-	uint64_t now = client_now_s();
+	uint64_t now = turn_s(c);
 	uint32_t ttl = round_ttl(a->ttl, now);
 	struct lease *l = lease_find(c->leases, domain, &a->real);
 	struct c25_lease record;

@@ -54,6 +54,7 @@ struct client {
 	struct request *unsent; /* those of them that could not be made */
 	struct dns_answers answers;
 	struct client_stats stats;
+	uint64_t turn_ms, turn_s;        /* both clocks, in one turn of the loop */
 	const char *why;                 /* the connector in hand gave no answer; NULL: in time */
 	uint32_t pressed;                /* warned of: bits of pools, and one for the leases */
 	uint32_t listens, listen_failed; /* bits of --dns-listen */

@@ -34,8 +34,8 @@ struct dns_proxy_ops {
 	 */
 	void (*answered)(void *ctx, struct dns_query *query, size_t app,
 			 const struct dns_question *q, struct dns_plan *plan);
-	/* May be NULL. This answer to a claimed question, not looked at yet, is the one after the
-	 * next: time to bring into the cache what ops->answered will read. */
+	/* May be NULL. This answer to a claimed question, not looked at yet, has its turn after
+	 * the next few: time to bring into the cache what ops->answered will read. */
 	void (*expected)(void *ctx, const struct dns_question *q, const uint8_t *msg, size_t len);
 	/* The query is gone before it was finished: forget it. */
 	void (*dropped)(void *ctx, struct dns_query *query);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "domains.h"
+
+#include "c25_abi.h"
 #include "policy.h"
 
 #include <errno.h>
@@ -43,15 +45,26 @@ static uint8_t lower(uint8_t c)
 	return c | (uint8_t)((uint8_t)(c - 'A') < 26) << 5;
 }
 
+static uint64_t word_of(const uint8_t *p, size_t n)
+{
+	uint64_t word = 0;
+
+	if (n == sizeof(word))
+		memcpy(&word, p, sizeof(word));
+	else
+		for (size_t i = 0; i < n; i++)
+			word |= (uint64_t)p[i] << 8 * i;
+	return word;
+}
+
 static uint32_t hash_label(uint32_t parent, const uint8_t *label)
 {
-	uint64_t h = (parent + 1ULL) * 0x9e3779b97f4a7c15ULL;
+	size_t n = label[0] + 1U;
+	uint64_t h = parent;
 
-	for (size_t i = 0; i <= label[0]; i++)
-		h = (h ^ lower(label[i])) * 0x100000001b3ULL;
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93ULL;
-	return (uint32_t)(h >> 32);
+	for (; n > 8; n -= 8, label += 8)
+		h = c25_name_step(h, c25_lower8(word_of(label, 8)));
+	return (uint32_t)(c25_name_step(h, c25_lower8(word_of(label, n))) >> 32);
 }
 
 /* The length byte is below 'A', so lower() leaves it alone. */

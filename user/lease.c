@@ -18,7 +18,7 @@ struct lease_table {
 	struct lease *leases;
 	struct lease_index by_pair;
 	struct addr_map by_magic, by_transit;
-	uint64_t expected; /* hash of the pair that lease_expect() was called for last */
+	uint64_t expected[2]; /* hashes of the pairs of lease_expect(), the last one first */
 };
 
 /* What by_pair goes by: the domain with its NUL, then the real address, in one piece. A lease
@@ -376,11 +376,13 @@ void lease_expect(struct lease_table *t, const char *domain, const struct c25_ad
 {
 	struct pair pair;
 
-	lease_index_fetch_lease(&t->by_pair, t->expected);
 	if (pair_make(&pair, domain, real))
 		return;
-	t->expected = lease_index_hash(&t->by_pair, pair.key, pair.len);
-	lease_index_fetch_slot(&t->by_pair, t->expected);
+	lease_index_fetch_registration(&t->by_pair, t->expected[1]);
+	lease_index_fetch_lease(&t->by_pair, t->expected[0]);
+	t->expected[1] = t->expected[0];
+	t->expected[0] = lease_index_hash(&t->by_pair, pair.key, pair.len);
+	lease_index_fetch_slot(&t->by_pair, t->expected[0]);
 }
 
 int lease_each(struct lease_table *t, int (*each)(struct lease *l, void *ctx), void *ctx)

@@ -87,9 +87,9 @@ struct lease *lease_by_magic(struct lease_table *t, const struct c25_addr *magic
 struct lease *lease_by_transit(struct lease_table *t, const struct c25_addr *transit);
 struct lease *lease_find(struct lease_table *t, const char *domain, const struct c25_addr *real);
 
-/* One who looks for many pairs calls this for each, two before its turn: what is to be read comes
- * into the cache meanwhile, where it stands by this call, itself by the next. Most of what finding
- * one of many leases costs is waiting for memory. */
+/* One who looks for many pairs calls this for each, three before its turn: what is to be read comes
+ * into the cache meanwhile, one step with each call. Most of what finding one of many leases costs
+ * is waiting for memory. */
 void lease_expect(struct lease_table *t, const char *domain, const struct c25_addr *real);
 
 /* Every lease, in no order; `each` may end the one it is given. Stops at and returns the first

@@ -64,19 +64,33 @@ void lease_index_fetch_slot(const struct lease_index *x, uint64_t hash)
 		__builtin_prefetch(&x->slots[hash & (x->size - 1)]);
 }
 
-void lease_index_fetch_lease(const struct lease_index *x, uint64_t hash)
+/* Only the hash is compared: most likely the one. */
+static struct lease *likely(const struct lease_index *x, uint64_t hash)
 {
 	size_t mask = x->size - 1;
 
-	for (size_t i = hash & mask; x->size && x->slots[i].lease; i = (i + 1) & mask) {
-		struct lease *l = x->slots[i].lease;
+	for (size_t i = hash & mask; x->size && x->slots[i].lease; i = (i + 1) & mask)
+		if (x->slots[i].hash == hash)
+			return x->slots[i].lease;
+	return NULL;
+}
 
-		if (x->slots[i].hash != hash)
-			continue;
+void lease_index_fetch_lease(const struct lease_index *x, uint64_t hash)
+{
+	const struct lease *l = likely(x, hash);
+
+	if (l) {
 		__builtin_prefetch(&l->magic);
 		__builtin_prefetch(l->domain);
-		return;
 	}
+}
+
+void lease_index_fetch_registration(const struct lease_index *x, uint64_t hash)
+{
+	const struct lease *l = likely(x, hash);
+
+	if (l)
+		__builtin_prefetch(l->registration);
 }
 
 static void place(struct lease_index *x, struct lease_slot slot)

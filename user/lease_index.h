@@ -28,11 +28,12 @@ struct lease_index {
 /* 0 or a negative errno: no randomness. */
 int lease_index_init(struct lease_index *x);
 struct lease *lease_index_get(const struct lease_index *x, const void *key, size_t len);
-/* A look-up ahead of time, in two steps: first where it will look, then, once that has come into
- * the cache, what it will find there. */
+/* A look-up ahead of time, each step once what the one before fetched has come into the cache:
+ * where it will look, the lease it will find there, and that one's registration. */
 uint64_t lease_index_hash(const struct lease_index *x, const void *key, size_t len);
 void lease_index_fetch_slot(const struct lease_index *x, uint64_t hash);
 void lease_index_fetch_lease(const struct lease_index *x, uint64_t hash);
+void lease_index_fetch_registration(const struct lease_index *x, uint64_t hash);
 /* By its `key_len` bytes of `domain`; it is not there yet. Its `hash` is set. 0 or -ENOMEM. */
 int lease_index_put(struct lease_index *x, struct lease *l);
 void lease_index_del(struct lease_index *x, const struct lease *l);

@@ -237,17 +237,42 @@ assign:
 	return c25_dns_given(skb, l2, C25_REASON_DNS_TCP_TAKEN);
 }
 
-/* Not behind IP options: what is read in place stands at a constant offset. */
-static __always_inline int c25_dns_other(struct __sk_buff *skb, const __u32 l2,
-					 const struct c25_pkt *p)
+/* The asm: or clang would choose among offsets, and without CAP_PERFMON the verifier allows none in
+ * a packet but constants. */
+static __always_inline const void *c25_dns_name_at(const void *data, const __u32 l4)
 {
-	const void *data = c25_data(skb) + l2 + sizeof(struct udphdr) + DNS_HEADER;
+	data += l4 + sizeof(struct udphdr) + DNS_HEADER;
+	asm volatile("" : "+r"(data));
+	return data;
+}
 
-	if (p->l4 == l2 + sizeof(struct iphdr))
-		return c25_name_other(data + sizeof(struct iphdr), c25_data_end(skb));
-	if (p->l4 == l2 + sizeof(struct ipv6hdr))
-		return c25_name_other(data + sizeof(struct ipv6hdr), c25_data_end(skb));
-	return 0;
+/* Whether the datagram's question is known to be for a name that is not configured; behind no usual
+ * headers nothing is. */
+__noinline int c25_dns_other(struct __sk_buff *skb, __u32 l4)
+{
+	const void *data = c25_data(skb), *name;
+	struct c25_question *q = c25_question_of();
+
+	if (!q)
+		return 0;
+	switch (l4) {
+	case ETH_HLEN + sizeof(struct iphdr):
+		name = c25_dns_name_at(data, ETH_HLEN + sizeof(struct iphdr));
+		break;
+	case ETH_HLEN + sizeof(struct ipv6hdr):
+		name = c25_dns_name_at(data, ETH_HLEN + sizeof(struct ipv6hdr));
+		break;
+	case sizeof(struct iphdr):
+		name = c25_dns_name_at(data, sizeof(struct iphdr));
+		break;
+	case sizeof(struct ipv6hdr):
+		name = c25_dns_name_at(data, sizeof(struct ipv6hdr));
+		break;
+	default:
+		return 0;
+	}
+	c25_name_peek(q, name, c25_data_end(skb));
+	return c25_name_other(q);
 }
 
 /* The name before the rest: most questions are for others, and go no further. */
@@ -259,7 +284,7 @@ static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 	if (c25_parse(skb, l2, &p) != C25_PARSED || p.frag || p.t.dport != bpf_htons(DNS_PORT) ||
 	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	if (p.t.proto == IPPROTO_UDP && c25_dns_other(skb, l2, &p))
+	if (p.t.proto == IPPROTO_UDP && c25_dns_other(skb, p.l4))
 		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
 	flags = c25_port_flags(skb);
 	if (!c25_dns_here(skb, flags))

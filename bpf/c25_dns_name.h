@@ -173,16 +173,18 @@ __noinline __u32 c25_question_taken(struct __sk_buff *skb, __u32 off, __u32 len)
 }
 
 /* What of a name can be read in place, four bytes at once: what may be left is part of no name,
- * behind which four bytes follow at least. Returns its length. */
-static __always_inline __u32 c25_name_peek(const void *name, const void *end, __u8 *to)
+ * behind which four bytes follow at least. Its length is left in q->n. */
+static __always_inline void c25_name_peek(struct c25_question *q, const void *name, const void *end)
 {
+	__u32 i;
+
 #pragma clang loop unroll(full)
-	for (__u32 i = 0; i < C25_PEEK; i += 4) {
+	for (i = 0; i < C25_PEEK; i += 4) {
 		if (name + i + 4 > end)
-			return i;
-		*(c25_u32 *)(to + i) = *(const c25_u32 *)(name + i);
+			break;
+		*(c25_u32 *)(q->raw + DNS_HEADER + i) = *(const c25_u32 *)(name + i);
 	}
-	return C25_PEEK;
+	*(volatile __u32 *)&q->n = i;
 }
 
 /* Without CAP_PERFMON the verifier wants to know the same of an offset on every path: here that it
@@ -204,20 +206,16 @@ static __always_inline void c25_label_over(struct c25_question *q, __u32 n)
 		*(volatile __u32 *)&q->at = at + len + 1;
 }
 
-/*
- * Whether a question's name, in a packet that ends at `end`, is known not to be configured: by how
- * it ends, where it is short enough.
- */
-static __always_inline int c25_name_other(const void *name, const void *end)
+/* Whether what c25_name_peek() left there is known not to be configured: by how it ends, where it
+ * is a whole name. */
+static __always_inline int c25_name_other(struct c25_question *q)
 {
-	struct c25_question *q = c25_question_of();
-	__u32 zero = 0, n, at, bit;
+	__u32 zero = 0, n = *(volatile __u32 *)&q->n, at, bit;
 	struct c25_ends *ends = bpf_map_lookup_elem(&c25_ends, &zero);
 	__u8 *root;
 
-	if (!q || !ends || !ends->mask)
+	if (!ends || !ends->mask)
 		return 0;
-	n = c25_name_peek(name, end, q->raw + DNS_HEADER);
 	q->at = 0;
 #pragma clang loop unroll(full)
 	for (int i = 0; i < C25_PEEK_LABELS; i++)

@@ -12,7 +12,7 @@ packages=(
 [ "${1:-}" = build ] || packages+=(
 	# tests
 	libcriterion-dev libldns-dev iproute2 iputils-ping bind9-dnsutils nsd nginx-light
-	curl socat ethtool conntrack nftables jq procps bsdextrautils xxd tcpdump
+	curl socat ethtool conntrack nftables iptables jq procps bsdextrautils xxd tcpdump
 	iperf3 iputils-tracepath netsniff-ng wireguard-go wireguard-tools
 	gnutls-bin openssl prometheus
 	# container

@@ -187,12 +187,13 @@ int dns_intercept_check(const struct config *config, struct netlink *nl)
 	return err;
 }
 
-/* Not a reason to fail: a host without nftables may do no NAT either. */
+/* Once this host does NAT, which may begin after us: without it, its packets need not be looked at.
+ * What fails here is no reason to fail. */
 static void put_untracked(struct dns_intercept *d)
 {
 	int fd;
 
-	if (d->untracked >= 0)
+	if (d->untracked >= 0 || !netlink_nat_there())
 		return;
 	fd = netlink_untracked_open();
 	if (fd >= 0)

@@ -125,6 +125,10 @@ int netlink_mark_put(struct netlink *nl);
 /* How many rules and routes went, or a negative errno. */
 int netlink_mark_del(struct netlink *nl);
 
+/* Whether chains of this host's do NAT, of nftables or of iptables in either of its forms. What
+ * cannot be found out counts as no. */
+bool netlink_nat_there(void);
+
 /* Packets with C25_MARK, and those with C25_MARK_ANSWER that leave, are kept from connection
  * tracking and NAT while the descriptor that is returned is open. -EPERM: another process does it. */
 int netlink_untracked_open(void);

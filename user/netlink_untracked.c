@@ -24,6 +24,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -198,21 +200,92 @@ static int answer_read(int fd, uint32_t last)
 	}
 }
 
-int netlink_untracked_open(void)
+/* Bound, and not to be waited at for ever. */
+static int nfnetlink_open(void)
 {
 	static const struct timeval patience = { .tv_sec = 5 };
+	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static int batch_send(int fd, const struct batch *b)
+{
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	return sendto(fd, b->buf, b->len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ?
+		       -errno :
+		       0;
+}
+
+int netlink_untracked_open(void)
+{
 	struct batch b = { 0 };
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = nfnetlink_open();
 	uint32_t last = make_batch(&b);
 	int err;
 
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&kernel, sizeof(kernel)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
-		return -errno;
-	if (sendto(fd, b.buf, b.len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	err = answer_read(fd, last);
+	if (fd < 0)
+		return fd;
+	err = batch_send(fd, &b);
+	if (!err)
+		err = answer_read(fd, last);
 	return err ? err : TAKE_FD(fd);
+}
+
+static int find_nat(const struct nlmsghdr *nlh, void *data)
+{
+	const struct nlattr *attr;
+	bool *found = data;
+
+	mnl_attr_for_each(
+		attr, nlh,
+		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_CHAIN_TYPE &&
+					     !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) &&
+					     !strcmp(mnl_attr_get_str(attr), "nat")) *found = true;
+	return MNL_CB_OK;
+}
+
+static bool nftables_nat(void)
+{
+	static _Alignas(struct nlmsghdr) char buf[65536];
+	struct batch b = { 0 };
+	_cleanup_close_ int fd = nfnetlink_open();
+	bool found = false;
+	ssize_t n;
+	int more;
+
+	if (fd < 0)
+		return false;
+	message_end(&b, message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP,
+				NFPROTO_UNSPEC, 0));
+	if (batch_send(fd, &b))
+		return false;
+	do {
+		n = recv(fd, buf, sizeof(buf), 0);
+		more = n > 0 ? mnl_cb_run(buf, (size_t)n, 0, 0, find_nat, &found) : -1;
+	} while (more == MNL_CB_OK);
+	return found;
+}
+
+/* Tables of iptables before it was one of nftables. */
+static bool iptables_nat(const char *names)
+{
+	_cleanup_fclose_ FILE *f = fopen(names, "re");
+	char line[64];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strcmp(line, "nat\n"))
+			return true;
+	return false;
+}
+
+bool netlink_nat_there(void)
+{
+	return iptables_nat("/proc/net/ip_tables_names") ||
+	       iptables_nat("/proc/net/ip6_tables_names") || nftables_nat();
 }

@@ -362,6 +362,31 @@ Test(netlink, marked_packets_are_brought_to_this_host_and_let_go_again)
 	cr_assert_eq(netlink_remove_ours(nl), 4);
 }
 
+Test(netlink, nat_is_found_in_nftables_and_iptables)
+{
+	static const char *const makes[][2] = {
+		{ "nft 'add table ip6 t; add chain ip6 t c "
+		  "{ type nat hook prerouting priority dstnat; }'",
+		  "nft delete table ip6 t" },
+		{ "iptables-nft -t nat -A PREROUTING -j ACCEPT", "nft delete table ip nat" },
+	};
+
+	cr_assert_not(netlink_nat_there());
+	RUN("nft 'add table inet t; add chain inet t c { type filter hook prerouting priority 0; "
+	    "}; "
+	    "add chain inet t nat'");
+	cr_assert_not(netlink_nat_there());
+	for (size_t i = 0; i < ARRAY_SIZE(makes); i++) {
+		RUN("%s", makes[i][0]);
+		cr_assert(netlink_nat_there(), "%s", makes[i][0]);
+		RUN("%s", makes[i][1]);
+		cr_assert_not(netlink_nat_there(), "%s", makes[i][1]);
+	}
+	/* This one stays until its namespace goes. */
+	RUN("iptables-legacy -t nat -A PREROUTING -j ACCEPT");
+	cr_assert(netlink_nat_there());
+}
+
 Test(netlink, marked_packets_are_not_tracked_while_a_descriptor_is_open)
 {
 	int fd = netlink_untracked_open();

@@ -104,7 +104,10 @@ void twin_add(uint64_t hash, const uint8_t *wire, uint32_t len, uint32_t flags)
 int twin_other(const uint8_t *msg, size_t len)
 {
 	memset(&question, 0xa5, sizeof(question));
-	return len >= DNS_HEADER && c25_name_other(msg + DNS_HEADER, msg + len);
+	if (len < DNS_HEADER)
+		return 0;
+	c25_name_peek(&question, msg + DNS_HEADER, msg + len);
+	return c25_name_other(&question);
 }
 
 uint32_t twin_taken(const uint8_t *msg, size_t len, uint64_t *hash)

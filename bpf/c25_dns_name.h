@@ -196,14 +196,16 @@ static __always_inline __u8 *c25_peeked(struct c25_question *q, __u32 at)
 	return q->raw + DNS_HEADER + at;
 }
 
-/* Leaves q->at behind the label there; stays at the root label, and beyond `n`. */
-static __always_inline void c25_label_over(struct c25_question *q, __u32 n)
+/* Leaves q->at behind the label there. Zero: stays, at the root label or beyond `n`. */
+static __always_inline int c25_label_over(struct c25_question *q, __u32 n)
 {
 	__u32 at = *(volatile __u32 *)&q->at;
 	__u8 len = c25_peeked(q, at)[0];
 
-	if (at < n && len)
-		*(volatile __u32 *)&q->at = at + len + 1;
+	if (at >= n || !len)
+		return 0;
+	*(volatile __u32 *)&q->at = at + len + 1;
+	return 1;
 }
 
 /* Whether what c25_name_peek() left there is known not to be configured: by how it ends, where it
@@ -219,7 +221,8 @@ static __always_inline int c25_name_other(struct c25_question *q)
 	q->at = 0;
 #pragma clang loop unroll(full)
 	for (int i = 0; i < C25_PEEK_LABELS; i++)
-		c25_label_over(q, n);
+		if (!c25_label_over(q, n))
+			break;
 	at = *(volatile __u32 *)&q->at;
 	root = c25_peeked(q, at);
 	if (at >= n || *root)

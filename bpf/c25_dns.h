@@ -237,55 +237,66 @@ assign:
 	return c25_dns_given(skb, l2, C25_REASON_DNS_TCP_TAKEN);
 }
 
-/* The asm: or clang would choose among offsets, and without CAP_PERFMON the verifier allows none in
- * a packet but constants. */
-static __always_inline const void *c25_dns_name_at(const void *data, const __u32 l4)
+/* What a packet with the usual headers, at constant offsets, comes to; C25_REASON_MAX: more has to
+ * be read. The name, where one is to be looked at, is left in *name. */
+static __always_inline __u32 c25_dns_plain(const void *ip, const void *end, const __u32 v6,
+					   const void **name)
 {
-	data += l4 + sizeof(struct udphdr) + DNS_HEADER;
-	asm volatile("" : "+r"(data));
-	return data;
+	const void *l4 = ip + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__u8 proto;
+
+	if (l4 + sizeof(struct udphdr) + DNS_HEADER > end)
+		return C25_REASON_MAX;
+	proto = v6 ? ((const struct ipv6hdr *)ip)->nexthdr : ((const struct iphdr *)ip)->protocol;
+	if (proto != IPPROTO_UDP && proto != IPPROTO_TCP)
+		return C25_REASON_MAX;
+	if (!v6 && (*(const __u8 *)ip != 0x45 || *((const c25_u16 *)ip + 3) & bpf_htons(~IP_DF)))
+		return C25_REASON_MAX;
+	if (*((const c25_u16 *)l4 + 1) != bpf_htons(DNS_PORT))
+		return C25_REASON_PASS;
+	if (proto == IPPROTO_TCP)
+		return C25_REASON_MAX;
+	/* Or clang would choose among offsets, and without CAP_PERFMON the verifier allows none in
+	 * a packet but constants. */
+	*name = l4 + sizeof(struct udphdr) + DNS_HEADER;
+	asm volatile("" : "+r"(*name));
+	return C25_REASON_DNS_OTHER;
 }
 
-/* Whether the datagram's question is known to be for a name that is not configured; behind no usual
- * headers nothing is. */
-__noinline int c25_dns_other(struct __sk_buff *skb, __u32 l4)
+/* Nearly all packets by one glance, `l2` being 0 or ETH_HLEN: the reason why it goes on, or
+ * C25_REASON_MAX. */
+__noinline __u32 c25_dns_glance(struct __sk_buff *skb, __u32 l2)
 {
-	const void *data = c25_data(skb), *name;
+	const void *data = c25_data(skb), *end = c25_data_end(skb), *name = NULL;
 	struct c25_question *q = c25_question_of();
+	__u32 reason = C25_REASON_MAX;
 
 	if (!q)
-		return 0;
-	switch (l4) {
-	case ETH_HLEN + sizeof(struct iphdr):
-		name = c25_dns_name_at(data, ETH_HLEN + sizeof(struct iphdr));
-		break;
-	case ETH_HLEN + sizeof(struct ipv6hdr):
-		name = c25_dns_name_at(data, ETH_HLEN + sizeof(struct ipv6hdr));
-		break;
-	case sizeof(struct iphdr):
-		name = c25_dns_name_at(data, sizeof(struct iphdr));
-		break;
-	case sizeof(struct ipv6hdr):
-		name = c25_dns_name_at(data, sizeof(struct ipv6hdr));
-		break;
-	default:
-		return 0;
-	}
-	c25_name_peek(q, name, c25_data_end(skb));
-	return c25_name_other(q);
+		return reason;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		reason = l2 ? c25_dns_plain(data + ETH_HLEN, end, 0, &name) :
+			      c25_dns_plain(data, end, 0, &name);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		reason = l2 ? c25_dns_plain(data + ETH_HLEN, end, 1, &name) :
+			      c25_dns_plain(data, end, 1, &name);
+	if (reason != C25_REASON_DNS_OTHER)
+		return reason;
+	c25_name_peek(q, name, end);
+	return c25_name_other(q) ? C25_REASON_DNS_OTHER : C25_REASON_MAX;
 }
 
 /* The name before the rest: most questions are for others, and go no further. */
 static __always_inline int c25_dns(struct __sk_buff *skb, const __u32 l2)
 {
-	__u32 flags, len = 0, keep = 0;
+	__u32 flags, len = 0, keep = 0, reason;
 	struct c25_pkt p;
 
+	reason = c25_dns_glance(skb, l2);
+	if (reason < C25_REASON_MAX)
+		return c25_pass(skb, l2, reason);
 	if (c25_parse(skb, l2, &p) != C25_PARSED || p.frag || p.t.dport != bpf_htons(DNS_PORT) ||
 	    (p.t.proto != IPPROTO_UDP && p.t.proto != IPPROTO_TCP))
 		return c25_pass(skb, l2, C25_REASON_PASS);
-	if (p.t.proto == IPPROTO_UDP && c25_dns_other(skb, p.l4))
-		return c25_pass(skb, l2, C25_REASON_DNS_OTHER);
 	flags = c25_port_flags(skb);
 	if (!c25_dns_here(skb, flags))
 		return c25_pass(skb, l2, C25_REASON_PASS);

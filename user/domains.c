@@ -187,7 +187,7 @@ static int shrink_table(struct domains *d)
 static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_apps,
 		     const struct netmap_node *user)
 {
-	size_t nodes = 1, bytes = 1;
+	size_t nodes = 1, bytes = 1, size;
 
 	for (size_t i = 0; i < n_apps; i++) {
 		if (user && !policy_may_use(&apps[i], user))
@@ -203,7 +203,8 @@ static int make_room(struct domains *d, const struct netmap_app *apps, size_t n_
 	}
 	if (bytes >= UINT32_MAX)
 		return -ENOMEM;
-	d->nodes = aligned_alloc(CACHE_LINE, (nodes + 1) / 2 * CACHE_LINE);
+	size = (nodes * sizeof(*d->nodes) + CACHE_LINE - 1) & ~(CACHE_LINE - 1UL);
+	d->nodes = aligned_alloc(CACHE_LINE, size);
 	d->labels = malloc(bytes);
 	if (!d->nodes || !d->labels || make_table(d, nodes))
 		return -ENOMEM;

@@ -239,14 +239,14 @@ int netlink_untracked_open(void)
 
 static int find_nat(const struct nlmsghdr *nlh, void *data)
 {
-	const struct nlattr *attr;
+	const struct nlattr *tb[NFTA_CHAIN_TYPE + 1];
 	bool *found = data;
+	char type[16];
 
-	mnl_attr_for_each(
-		attr, nlh,
-		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_CHAIN_TYPE &&
-					     !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) &&
-					     !strcmp(mnl_attr_get_str(attr), "nat")) *found = true;
+	netlink_attrs(nlh, sizeof(struct nfgenmsg), tb, NFTA_CHAIN_TYPE);
+	netlink_str(type, sizeof(type), tb[NFTA_CHAIN_TYPE]);
+	if (!strcmp(type, "nat"))
+		*found = true;
 	return MNL_CB_OK;
 }
 
@@ -266,7 +266,9 @@ static bool nftables_nat(void)
 	if (batch_send(fd, &b))
 		return false;
 	do {
-		n = recv(fd, buf, sizeof(buf), 0);
+		do
+			n = recv(fd, buf, sizeof(buf), 0);
+		while (n < 0 && errno == EINTR);
 		more = n > 0 ? mnl_cb_run(buf, (size_t)n, 0, 0, find_nat, &found) : -1;
 	} while (more == MNL_CB_OK);
 	return found;
